@@ -1,0 +1,1 @@
+"""Types that cross rooms, geometry, tasks, settings, and safe files."""

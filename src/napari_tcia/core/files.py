@@ -1,0 +1,93 @@
+"""Files that are either whole under their name or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from napari_tcia.errors import DiskFull, NotWritable, StorageError, UsageError
+
+_UID = re.compile(r"[0-9.]{1,64}")
+
+
+def check_uid(uid: str) -> str:
+    """Return `uid` when it is one, as an opaque string fit for a file name.
+
+    The root arc is not judged: CT Lymph Nodes uses ``61.7.``, which is not a
+    registered root (DICOM PS3.5 section 9.1 would refuse it).
+
+    Raises
+    ------
+    UsageError
+        Other characters than digits and dots, no digit, or over 64 long.
+    """
+    if not _UID.fullmatch(uid) or not uid.strip("."):
+        raise UsageError(
+            f"{uid[:80]!r} is not a UID.", "A UID is 1 to 64 digits and dots."
+        )
+    return uid
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """Translate an `OSError` on `path` into a sentence with what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"The disk is full: could not write {path}.",
+            "Free some space, or set NAPARI_TCIA_HOME to another disk.",
+        )
+    reason = error.strerror or str(error)
+    return NotWritable(
+        f"Could not write {path}: {reason}.",
+        "Check the permissions, or choose another folder.",
+    )
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames in `folder` durable; a no-op where folders cannot be opened."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, data: bytes | str) -> Path:
+    """Write `data` so that `path` holds either the old or the whole new content.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or the folder cannot be written; nothing is left.
+    """
+    payload = data.encode() if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent
+        )
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write `value` as readable JSON, atomically."""
+    return write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,534 @@
+"""Types that cross rooms: frozen, plain, and ours.
+
+What comes from outside (JSON, CSV, DICOM) is turned into these at the
+boundary; what leaves for JSON goes through `to_json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tcia.core.task import CancelToken
+from napari_tcia.errors import GrantMismatch
+
+T = TypeVar("T")
+
+Level = Literal["info", "warn", "error"]
+Verdict = Literal["pass", "warn", "fail"]
+
+TWIN_UID_ROOT = "61.7.0.999."
+"""Root of every UID that the embedded archive makes up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A doubt that a user should know of; never an exception.
+
+    Attributes
+    ----------
+    level : {"info", "warn", "error"}
+    code : str
+        Stable snake_case name.
+    message : str
+        One sentence.
+    numbers : mapping
+        JSON-able facts behind the sentence.
+    """
+
+    level: Level
+    code: str
+    message: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection as the archive and the catalogue describe it.
+
+    `access` is ``"open"``, ``"controlled"``, ``"mixed"`` or ``"unknown"`` and
+    follows from the licence names.
+    """
+
+    name: str
+    doi: str = ""
+    title: str = ""
+    licence: str = ""
+    patients: int | None = None
+    series: int | None = None
+    modalities: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
+    access: str = "unknown"
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What to look for; empty fields do not restrict.
+
+    `text` is matched against patient, description, collection and UIDs.
+    """
+
+    collection: str = ""
+    patient: str = ""
+    modality: str = ""
+    body_part: str = ""
+    series_uid: str = ""
+    study_uid: str = ""
+    text: str = ""
+    has_labels: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One DICOM series as listed by an archive or the catalogue.
+
+    `images` and `bytes` are the archive's declared counts (bytes are the sum
+    of the Part 10 files); None when it does not say. `licence_name` and
+    `licence_uri` are the archive's words. `sources` names who listed it:
+    ``"nbia"``, ``"catalogue"``.
+    """
+
+    series_uid: str
+    study_uid: str = ""
+    patient_id: str = ""
+    collection: str = ""
+    modality: str = ""
+    description: str = ""
+    body_part: str = ""
+    images: int | None = None
+    bytes: int | None = None
+    licence_name: str = ""
+    licence_uri: str = ""
+    doi: str = ""
+    manufacturer: str = ""
+    has_labels: bool | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A licence in plain facts.
+
+    Attributes
+    ----------
+    id : str
+        Our stable id, ``"CC-BY-3.0"``, ``"NIH-controlled"``, ``"unknown"`` ...
+        The SPDX id where one exists.
+    short : str
+        As people write it: "CC BY 3.0".
+    name, url : str
+        Full name and address of the official text.
+    share, adapt, commercial, attribution : bool or None
+        What it permits and asks; None when unknown.
+    controlled : bool
+        Not served without an approved request elsewhere.
+    """
+
+    id: str
+    short: str
+    name: str
+    url: str = ""
+    share: bool | None = None
+    adapt: bool | None = None
+    commercial: bool | None = None
+    attribution: bool | None = None
+    controlled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TermsDocument:
+    """One of the two texts that are accepted.
+
+    `origin` is ``"official"`` for a text fetched from a service and
+    ``"summary"`` for our own plain-language points; `sha256` is over the
+    normalised text and, for a licence, its id.
+    """
+
+    kind: Literal["licence", "policy"]
+    title: str
+    text: str
+    url: str
+    origin: Literal["official", "summary"]
+    retrieved: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What must be accepted before pixels of a collection are fetched."""
+
+    archive_host: str
+    collection: str
+    licence: Licence
+    documents: tuple[TermsDocument, ...]
+    points: tuple[tuple[str, str], ...] = ()
+    """Plain-language points: ("may" | "must" | "must not", sentence)."""
+    accepted: Acceptance | None = None
+    """The standing acceptance of exactly these words, if there is one."""
+    changed: bool = False
+    """An earlier acceptance exists, but the words are no longer the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One record of the ledger."""
+
+    id: str
+    event: Literal["accept", "revoke"]
+    time: str
+    name: str
+    archive_host: str
+    collection: str
+    licence_id: str
+    licence_name: str
+    documents: tuple[tuple[str, str, str], ...]
+    """(kind, origin, sha256) of each text that was shown."""
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessGrant:
+    """The right to fetch pixels of some series from one archive.
+
+    Only `napari_tcia.terms.gate` constructs one. It may be handed to the
+    archive room, which refuses every pixel request that it does not cover.
+    """
+
+    archive_host: str
+    series_uids: frozenset[str]
+    collections: frozenset[str]
+    acceptance_ids: tuple[str, ...]
+
+    def check(
+        self, archive_host: str, *, series_uid: str = "", collection: str = ""
+    ) -> None:
+        """Raise `GrantMismatch` unless host and series, or collection, are covered."""
+        wanted = series_uid or collection
+        covered = (
+            series_uid in self.series_uids
+            if series_uid
+            else bool(collection) and collection in self.collections
+        )
+        if archive_host != self.archive_host or not covered:
+            raise GrantMismatch(
+                f"No accepted terms cover {wanted or 'this request'} "
+                f"from {archive_host}.",
+                "Read and accept the terms of its collection first.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Something to credit.
+
+    Attributes
+    ----------
+    key : str
+        Stable key for BibTeX and de-duplication (lower-case DOI where one
+        exists).
+    kind : {"dataset", "archive", "paper", "synthetic", "software"}
+    text : str
+        Plain sentence, one line.
+    csl : mapping
+        CSL-JSON item (citeproc schema 1.0).
+    licence : str
+        Short licence name for datasets, else empty.
+    """
+
+    key: str
+    kind: str
+    text: str
+    doi: str = ""
+    url: str = ""
+    licence: str = ""
+    csl: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a layer came from; citations are derived from this alone.
+
+    Attributes
+    ----------
+    origin : {"archive", "folder", "unknown"}
+        Fetched by us through the gate; a user's folder recognisably of TCIA;
+        a user's folder of unknown origin.
+    archive_host : str
+        Host it was fetched from, empty for folders.
+    terms : {"accepted", "not recorded", "none"}
+        ``"none"`` for data of unknown origin.
+    source : str
+        ``"nbia"``, ``"idc"``, ``"folder"``, ``"sample"``.
+    synthetic : bool
+        Made by the embedded archive; cites the phantom, never the real data.
+    recognised_by : str
+        How a folder was recognised, in words.
+    """
+
+    origin: Literal["archive", "folder", "unknown"] = "unknown"
+    collection: str = ""
+    patient_id: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    frame_of_reference_uid: str = ""
+    modality: str = ""
+    doi: str = ""
+    licence_id: str = ""
+    licence_name: str = ""
+    licence_uri: str = ""
+    archive_host: str = ""
+    source: str = "folder"
+    terms: Literal["accepted", "not recorded", "none"] = "none"
+    acceptance_id: str = ""
+    retrieved: str = ""
+    recognised_by: str = ""
+    synthetic: bool = False
+    schema: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, as kept in ``layer.metadata["napari_tcia"]``."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Provenance:
+        """Inverse of `to_dict`; unknown keys are ignored."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in value.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check of a passport or of an annotation."""
+
+    code: str
+    verdict: Verdict
+    message: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+
+def worst(checks: tuple[Check, ...]) -> Verdict:
+    """The verdict of the worst check; ``"pass"`` when there is none."""
+    verdicts = {check.verdict for check in checks}
+    if "fail" in verdicts:
+        return "fail"
+    return "warn" if "warn" in verdicts else "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """Why a volume can be trusted, or not."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict of the worst check."""
+        return worst(self.checks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """A stack of slices in patient space.
+
+    Attributes
+    ----------
+    array : (K, J, I) ndarray
+        Rescaled stored values: int16 when the rescale is exact, else float32.
+    affine : (4, 4) float64
+        (k, j, i, 1) to LPS mm; k rises along the slice normal.
+    present : (K,) bool
+        False where a slice is missing; its place is kept and filled.
+    passport : Passport
+    provenance : Provenance
+    quantity : str
+        ``"HU"`` only where the numbers are Hounsfield units, else what they are.
+    window : (level, width) or None
+        The header's own window, in units of `array`.
+    sop_uids : tuple
+        SOPInstanceUID of each slice, None where missing.
+    files : tuple
+        File of each slice, None where missing.
+    description : str
+        SeriesDescription.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    passport: Passport
+    provenance: Provenance
+    quantity: str = "HU"
+    window: tuple[float, float] | None = None
+    sop_uids: tuple[str | None, ...] = ()
+    files: tuple[Path | None, ...] = ()
+    description: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(K, J, I)."""
+        k, j, i = self.array.shape
+        return k, j, i
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a label set.
+
+    `value` is the number in the array: SegmentNumber of a SEG, mask label of
+    a NIfTI. Codes are (value, scheme designator, meaning).
+    """
+
+    value: int
+    label: str
+    category: tuple[str, str, str] | None = None
+    type: tuple[str, str, str] | None = None
+    algorithm: str = ""
+    tracking_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSet:
+    """Labels on the grid of a volume, without overlaps.
+
+    Attributes
+    ----------
+    array : (K, J, I) uint8 or uint16
+        0 is background.
+    source : {"seg", "mask"}
+    checks : tuple of Check
+        How well it was verified against the volume.
+    """
+
+    array: NDArray[Any]
+    segments: tuple[Segment, ...]
+    name: str
+    source: str
+    provenance: Provenance
+    checks: tuple[Check, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointSet:
+    """Published node positions.
+
+    Attributes
+    ----------
+    points : (n, 3) float64
+        LPS mm (x, y, z).
+    indices : (n, 3) float64
+        The same in (k, j, i) of the volume.
+    sizes_mm : (n,) float64
+        Published diameter, NaN when missing.
+    ids : (n,) tuple of int
+        Row number in the files, from 1.
+    """
+
+    points: NDArray[np.float64]
+    indices: NDArray[np.float64]
+    sizes_mm: NDArray[np.float64]
+    ids: tuple[int, ...]
+    name: str
+    provenance: Provenance
+    checks: tuple[Check, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One lymph node as a row of the table.
+
+    Lengths are mm, volume mm3, HU in Hounsfield units; None is "not known".
+    `source` names what the row rests on: ``"seg"``, ``"mask"``, ``"points"``,
+    or two joined by ``"+"``. `k` is the slice to look at.
+    """
+
+    id: int
+    label: int | None
+    source: str
+    centroid_lps: tuple[float, float, float]
+    k: int
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    published_size_mm: float | None = None
+    volume_mm3: float | None = None
+    hu_mean: float | None = None
+    hu_sd: float | None = None
+    size_class: str | None = None
+    index: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """(k, j, i) to jump to: the centroid, or the published point."""
+    long_axis_line: tuple[tuple[float, float, float], ...] = ()
+    """Two (k, j, i) ends of the long axis, empty when not measured."""
+    short_axis_line: tuple[tuple[float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeries:
+    """A verified series on disk."""
+
+    series: Series
+    path: Path
+    files: int
+    bytes: int
+    source: str
+    archive_host: str
+    retrieved: str
+    acceptance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Rows with the doubts about them."""
+
+    items: tuple[T, ...]
+    issues: tuple[Issue, ...] = ()
+
+
+class SeriesSource(Protocol):
+    """An archive that can send the instances of a series."""
+
+    name: str
+    host: str
+
+    def open_series(
+        self, series_uid: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream the zip of a series, in chunks as they arrive."""
+        ...
+
+    def open_file(
+        self, name: str, collection: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a supplementary file of a collection."""
+        ...
+
+
+def to_json(value: Any) -> Any:
+    """Turn dataclasses, paths and numpy values into JSON; unknown numbers to null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, np.generic):
+        return to_json(value.item())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_json(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,133 @@
+"""Where things are: the services asked and the one folder written to."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from napari_tcia.errors import NotWritable, UsageError
+
+DEFAULTS = {
+    "NAPARI_TCIA_ARCHIVE": "https://nbia.cancerimagingarchive.net/nbia-api/services",
+    "NAPARI_TCIA_COLLECTIONS": "https://cancerimagingarchive.net/api",
+    "NAPARI_TCIA_DATACITE": "https://api.datacite.org",
+    "NAPARI_TCIA_IDC": "https://s3.amazonaws.com",
+    "NAPARI_TCIA_FILES": "https://www.cancerimagingarchive.net/wp-content/uploads",
+}
+"""Base address of each service, by environment variable."""
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` (no port) is this machine by name or address."""
+    if host in ("localhost", None):
+        return host == "localhost"
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def netloc(url: str) -> str:
+    """Host, with the port where one is written: the name of an archive.
+
+    Two archives on one machine differ by port only, and terms accepted at
+    one say nothing about the other.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the program takes from its environment.
+
+    Attributes
+    ----------
+    home : Path
+        Root of all that is written (store, ledger, cached terms), mode 0700.
+    archive, collections, datacite, idc, files : str
+        Base addresses without trailing slash; plain http only to loopback.
+    """
+
+    home: Path
+    archive: str = DEFAULTS["NAPARI_TCIA_ARCHIVE"]
+    collections: str = DEFAULTS["NAPARI_TCIA_COLLECTIONS"]
+    datacite: str = DEFAULTS["NAPARI_TCIA_DATACITE"]
+    idc: str = DEFAULTS["NAPARI_TCIA_IDC"]
+    files: str = DEFAULTS["NAPARI_TCIA_FILES"]
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment; nothing is created on disk.
+
+        Raises
+        ------
+        UsageError
+            An address that is not http(s), or plain http to another machine.
+        """
+        env = os.environ if env is None else env
+        given = env.get("NAPARI_TCIA_HOME")
+        if given:
+            home = Path(given).expanduser()
+        else:
+            from platformdirs import user_data_path
+
+            home = user_data_path("napari-tcia", appauthor=False)
+        bases = {
+            name.removeprefix("NAPARI_TCIA_").lower(): _base(
+                name, env.get(name) or default
+            )
+            for name, default in DEFAULTS.items()
+        }
+        return cls(home=home, **bases)
+
+    @property
+    def archive_host(self) -> str:
+        """Name of the archive that terms are accepted for."""
+        return netloc(self.archive)
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Hosts, as `netloc`, that a request or redirect may go to."""
+        bases = (self.archive, self.collections, self.datacite, self.idc, self.files)
+        return frozenset(netloc(base) for base in bases)
+
+    def ensure_home(self) -> Path:
+        """Create the home folder, readable by its owner alone.
+
+        Raises
+        ------
+        NotWritable
+            The folder cannot be made.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # An existing folder may have been made with a wider mask.
+            self.home.chmod(0o700)
+        except OSError as error:
+            raise NotWritable(
+                f"Cannot create {self.home}: {error.strerror}.",
+                "Set NAPARI_TCIA_HOME to a folder that you may write to.",
+            ) from error
+        return self.home
+
+
+def _base(name: str, url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        parts.port  # noqa: B018 - raises on a port that is no number
+    except ValueError as error:
+        raise UsageError(f"{name}={url} has no valid port.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{name}={url} is not an http(s) address.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise UsageError(
+            f"{name}={url} is plain http to another machine.",
+            "Use https; plain http is for an archive on this machine only.",
+        )
+    return url.rstrip("/")
