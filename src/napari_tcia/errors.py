@@ -32,6 +32,10 @@ import re
 from typing import Any, ClassVar
 
 
+EXIT_ORDER = (3, 6, 5, 4, 1)
+"""Of several failures, the first of these exit codes decides."""
+
+
 class TciaError(Exception):
     """Something a user can act on.
 

@@ -71,6 +71,21 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionFacts:
+    """What a citation of a collection is made of.
+
+    `licence` is the short name ("CC BY 3.0"), empty where series differ;
+    `citation_text` is the one-line sentence the archive asks for.
+    """
+
+    name: str
+    title: str = ""
+    doi: str = ""
+    licence: str = ""
+    citation_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SearchQuery:
     """What to look for; empty fields do not restrict.
 
@@ -492,6 +507,15 @@ class Listing(Generic[T]):
 
     items: tuple[T, ...]
     issues: tuple[Issue, ...] = ()
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: int) -> T:
+        return self.items[position]
 
 
 class SeriesSource(Protocol):
