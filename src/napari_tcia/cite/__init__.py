@@ -1,0 +1,1 @@
+"""Credit: what to cite for the data that is open, and in which form."""
