@@ -1,0 +1,1 @@
+"""What TCIA offers: its search service, catalogue, licences, citations, manifests."""

@@ -1,0 +1,238 @@
+"""NBIA, the search and download service of TCIA (REST API v4).
+
+Facts of the service that shape this client: "nothing found" is 200 with an
+empty body; keys are missing where a value is; the image endpoint answers
+errors as text; a zip has no declared length, and may be short without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+from napari_tcia.archive.http import Reply, Transport
+from napari_tcia.archive.rows import by_plain_key, count_of, rows_of, text_of
+from napari_tcia.core.files import check_uid
+from napari_tcia.core.model import (
+    AccessGrant,
+    Collection,
+    Issue,
+    Listing,
+    SearchQuery,
+    Series,
+)
+from napari_tcia.core.settings import Settings
+from napari_tcia.core.task import CancelToken
+from napari_tcia.core.text import bare_doi, one_line
+from napari_tcia.errors import NothingFound, UnexpectedReply, UsageError
+
+# Spellings of v4, v1 and getSeriesMetadata, as plain keys.
+_SERIES = ("seriesinstanceuid", "seriesuid")
+_STUDY = ("studyinstanceuid", "studyuid")
+_PATIENT = ("patientid", "subjectid")
+_DESCRIPTION = ("seriesdescription",)
+_BODY_PART = ("bodypartexamined", "bodypart")
+_IMAGES = ("imagecount", "numberofimages")
+_BYTES = ("filesize", "totalsizeinbytes")
+_LICENCE = ("licensename",)
+_LICENCE_URI = ("licenseuri", "licenseurl")
+_DOI = ("datadescriptionuri", "collectionuri")
+
+
+class Nbia:
+    """The archive as a list of series and a source of their instances.
+
+    Parameters
+    ----------
+    transport : Transport
+    settings : Settings
+        `settings.archive` is the base of the service, `settings.files` that
+        of the supplementary files.
+    """
+
+    name = "nbia"
+
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        self._transport = transport
+        self._settings = settings
+        self.host = settings.archive_host
+
+    def collections(self, token: CancelToken | None = None) -> tuple[Collection, ...]:
+        """All public collections with their number of patients."""
+        reply = self._ask("v4/getCollectionValuesAndCounts", {}, token)
+        found = []
+        for row in rows_of(reply):
+            plain = by_plain_key(row) if isinstance(row, Mapping) else {}
+            name = text_of(plain, ("collection", "criteria"))
+            if not name:
+                continue
+            try:
+                patients = count_of(plain, ("count",))
+            except ValueError:
+                patients = None
+            found.append(Collection(name, patients=patients, sources=("nbia",)))
+        return tuple(found)
+
+    def series(
+        self, query: SearchQuery, token: CancelToken | None = None
+    ) -> Listing[Series]:
+        """Series that match the fields of `query` which the service knows.
+
+        `text` and `has_labels` are not among them and do not restrict.
+        """
+        params = {
+            "Collection": query.collection,
+            "PatientID": query.patient,
+            "StudyInstanceUID": query.study_uid and check_uid(query.study_uid),
+            "Modality": query.modality,
+            "BodyPartExamined": query.body_part,
+            "SeriesInstanceUID": query.series_uid and check_uid(query.series_uid),
+        }
+        # v4 answers 400 to a parameter it does not know.
+        asked = {key: value for key, value in params.items() if value}
+        return parse_series(rows_of(self._ask("v4/getSeries", asked, token)))
+
+    def sop_instance_uids(
+        self, series_uid: str, token: CancelToken | None = None
+    ) -> tuple[str, ...]:
+        """SOPInstanceUIDs that the archive lists for a series."""
+        asked = {"SeriesInstanceUID": check_uid(series_uid)}
+        rows = rows_of(self._ask("v4/getSOPInstanceUIDs", asked, token))
+        plain = [by_plain_key(row) for row in rows if isinstance(row, Mapping)]
+        return tuple(uid for row in plain if (uid := text_of(row, ("sopinstanceuid",))))
+
+    def user_agreement(self, token: CancelToken | None = None) -> str | None:
+        """The archive's data usage policy as it stands today, if it offers one."""
+        url = f"{self._settings.archive}/v1/getUserAgreementTxt"
+        try:
+            reply = self._transport.get(url, token=token, max_bytes=1 << 20)
+        except (NothingFound, UnexpectedReply):
+            return None
+        text = reply.body.decode("utf-8", "replace").strip()
+        is_page = text.startswith("<") or "html" in reply.content_type
+        return None if is_page else text or None
+
+    def open_series(
+        self, series_uid: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream the zip of a series: LICENSE, then Part 10 files in any order."""
+        return self._transport.stream(
+            f"{self._settings.archive}/v4/getImage",
+            params={"SeriesInstanceUID": check_uid(series_uid), "NewFileNames": "Yes"},
+            grant=grant,
+            series_uid=series_uid,
+            token=token,
+        )
+
+    def open_file(
+        self, name: str, collection: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a supplementary file, such as the published masks."""
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\\" in name:
+            raise UsageError(f"{one_line(name, 80)!r} is not a file of the archive.")
+        return self._transport.stream(
+            f"{self._settings.files}/{quote(name)}",
+            grant=grant,
+            collection=collection,
+            token=token,
+        )
+
+    def _ask(
+        self, endpoint: str, params: Mapping[str, str], token: CancelToken | None
+    ) -> Reply:
+        url = f"{self._settings.archive}/{endpoint}"
+        return self._transport.get(
+            url, params={**params, "format": "json"}, token=token
+        )
+
+
+def parse_series(rows: Sequence[Any]) -> Listing[Series]:
+    """Turn rows of ``getSeries`` (v4, v2, v1) or its metadata into `Series`.
+
+    Keys may be missing or spelt in any of the known ways, and numbers may be
+    texts. A row without a usable UID is left out, and a count that is no
+    number becomes None, each with an issue.
+
+    Raises
+    ------
+    UnexpectedReply
+        There are rows, and not one of them is a series.
+    """
+    found: dict[str, Series] = {}
+    broken: list[int] = []
+    uncounted: list[str] = []
+    repeated: list[str] = []
+    for number, row in enumerate(rows):
+        plain = by_plain_key(row) if isinstance(row, Mapping) else {}
+        try:
+            uid = check_uid(text_of(plain, _SERIES))
+        except UsageError:
+            broken.append(number)
+            continue
+        if uid in found:
+            repeated.append(uid)
+            continue
+        counts: list[int | None] = []
+        for keys in (_IMAGES, _BYTES):
+            try:
+                counts.append(count_of(plain, keys))
+            except ValueError:
+                counts.append(None)
+                uncounted.append(uid)
+        found[uid] = Series(
+            series_uid=uid,
+            study_uid=text_of(plain, _STUDY),
+            patient_id=text_of(plain, _PATIENT),
+            collection=text_of(plain, ("collection",)),
+            modality=text_of(plain, ("modality",)),
+            description=text_of(plain, _DESCRIPTION),
+            body_part=text_of(plain, _BODY_PART),
+            images=counts[0],
+            bytes=counts[1],
+            licence_name=text_of(plain, _LICENCE),
+            licence_uri=text_of(plain, _LICENCE_URI),
+            doi=bare_doi(text_of(plain, _DOI)),
+            manufacturer=text_of(plain, ("manufacturer",)),
+            sources=("nbia",),
+        )
+    if broken and not found:
+        raise UnexpectedReply(
+            f"The archive listed {len(rows)} rows, and none has a SeriesInstanceUID.",
+            "Its format may have changed; look for a newer version of this program.",
+        )
+    issues = []
+    if broken:
+        issues.append(
+            Issue(
+                "warn",
+                "broken_row",
+                f"{len(broken)} of {len(rows)} rows have no usable "
+                "SeriesInstanceUID and were left out.",
+                {"rows": broken},
+            )
+        )
+    if uncounted:
+        issues.append(
+            Issue(
+                "warn",
+                "broken_count",
+                "The archive gives an image count or size that is no number for "
+                f"series {uncounted[0]}"
+                + (f" and {len(uncounted) - 1} more." if uncounted[1:] else "."),
+                {"series_uids": uncounted},
+            )
+        )
+    if repeated:
+        issues.append(
+            Issue(
+                "info",
+                "repeated_row",
+                f"The archive lists {len(repeated)} series more than once; "
+                "the first row counts.",
+                {"series_uids": repeated},
+            )
+        )
+    return Listing(tuple(found.values()), tuple(issues))

@@ -1,0 +1,1 @@
+"""Bring data here whole and verified, or not at all."""

@@ -1,0 +1,367 @@
+"""Fetch a series or a supplementary file: whole, verified, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from napari_tcia.core.files import check_uid, storage_error
+from napari_tcia.core.model import AccessGrant, Series, SeriesSource, StoredSeries
+from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.text import one_line
+from napari_tcia.errors import (
+    CorruptData,
+    TciaError,
+    Truncated,
+    UnexpectedReply,
+    UnsafeArchive,
+)
+from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
+from napari_tcia.transfer.instance import instance_uid
+from napari_tcia.transfer.store import LICENCE, Store
+from napari_tcia.transfer.unpack import members, safe_name
+
+_ALIVE = 1 << 16
+"""Bytes that must arrive within `patience` for a slow file to count as alive."""
+
+_MAX_LICENCE = 1 << 20
+_MAX_FILE = 2 << 30
+
+
+def fetch_series(
+    series: Series,
+    source: SeriesSource,
+    grant: AccessGrant,
+    store: Store,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+    attempts: int = 3,
+    patience: float = PATIENCE,
+    pause: float = 1.0,
+) -> StoredSeries:
+    """Bring a series into the store, unless it is there already.
+
+    Every instance is unpacked as it arrives, must be DICOM Part 10 (PS3.10
+    section 7) of the series asked for, and is kept byte for byte. Count and
+    bytes are compared with what the archive declares. Only then does the
+    folder get its name.
+
+    Parameters
+    ----------
+    series : Series
+        As listed by the archive; its `images` and `bytes` are what is
+        compared with.
+    source : SeriesSource
+        If it has ``sop_instance_uids``, that list tells a short zip from an
+        outdated count.
+    grant : AccessGrant
+        Must cover the series at ``source.host``.
+    attempts : int
+        Tries of the whole series; a server error that will not pass is not
+        tried again.
+    patience : float
+        Seconds without a verified byte until the download is given up.
+    pause : float
+        Seconds before the second attempt, doubled before the third.
+
+    Raises
+    ------
+    GrantMismatch
+        Before anything is sent.
+    ArchiveError
+        Unreachable, silent, faulty, or fewer instances than declared.
+    WrongSeries, CorruptData, UnsafeArchive
+        What arrived must not be kept; it was deleted.
+    StorageError
+        No space, or no permission.
+    Cancelled
+        `token` was cancelled; nothing is left behind.
+    """
+    uid = check_uid(series.series_uid)
+    grant.check(source.host, series_uid=uid)
+    token = token or CancelToken()
+    path = store.series_path(source.host, uid)
+    with store.lock(path, report=report, token=token):
+        stored = store.find(source.host, uid)
+        if stored and _as_declared(stored, series):
+            return stored
+        store.check_space(series.bytes or 0)
+
+        def once(watch: Watch) -> StoredSeries:
+            with store.workplace(path) as folder:
+                stage = f"Downloading {series.modality or 'series'}"
+                progress = _Meter(report, stage, series.bytes or 0, uid)
+                with source.open_series(uid, grant, watch.token) as chunks:
+                    received = _receive(chunks, series, folder, watch, progress)
+                _compare(received, series, source, token)
+                return store.commit(
+                    folder,
+                    series,
+                    received.files,
+                    host=source.host,
+                    source=source.name,
+                    acceptance_ids=grant.acceptance_ids,
+                    retrieved=_now(),
+                )
+
+        return try_repeatedly(once, f"series {uid}", token, attempts, patience, pause)
+
+
+def fetch_file(
+    name: str,
+    collection: str,
+    source: SeriesSource,
+    grant: AccessGrant,
+    store: Store,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+    attempts: int = 3,
+    patience: float = PATIENCE,
+    pause: float = 1.0,
+    max_bytes: int = _MAX_FILE,
+) -> Path:
+    """Bring a supplementary file of a collection into the store.
+
+    A ``.zip`` is read to its end: all checksums must match and all names be
+    safe. Raises as `fetch_series`.
+
+    Returns
+    -------
+    Path
+        Of the file; its record with the SHA-256 lies beside it.
+    """
+    grant.check(source.host, collection=collection)
+    token = token or CancelToken()
+    path = store.file_path(source.host, name)
+    with store.lock(path, report=report, token=token):
+        if found := store.find_file(source.host, name):
+            return found
+        store.check_space(0)
+
+        def once(watch: Watch) -> Path:
+            with store.workplace(path) as folder:
+                part = folder / "file"
+                with source.open_file(name, collection, grant, watch.token) as chunks:
+                    progress = _Meter(report, f"Downloading {name}", 0)
+                    size, digest = _write(chunks, part, watch, progress, max_bytes)
+                if name.lower().endswith(".zip"):
+                    _check_zip(part, name, token)
+                record = {
+                    "name": name,
+                    "collection": collection,
+                    "size": size,
+                    "sha256": digest,
+                    "archive_host": source.host,
+                    "source": source.name,
+                    "acceptance_ids": list(grant.acceptance_ids),
+                    "retrieved": _now(),
+                }
+                return store.commit_file(part, path, record)
+
+        return try_repeatedly(once, name, token, attempts, patience, pause)
+
+
+@dataclass(slots=True)
+class _Received:
+    files: list[dict[str, Any]] = field(default_factory=list)
+    uids: set[str] = field(default_factory=set)
+    bytes: int = 0
+
+
+class _Meter:
+    """Reports bytes, ten times a second at most."""
+
+    def __init__(self, report: Report, stage: str, total: int, uid: str = "") -> None:
+        self._report = report
+        self._stage = stage
+        self._total = total
+        self._uid = uid
+        self._last = 0.0
+        self.done = 0
+
+    def __call__(self, count: int, *, now: bool = False) -> None:
+        self.done += count
+        moment = time.monotonic()
+        if now or moment - self._last >= 0.1:
+            self._last = moment
+            self._report(
+                Progress(self._stage, self.done, self._total, "bytes", self._uid)
+            )
+
+
+def _receive(
+    chunks: Iterator[bytes],
+    series: Series,
+    folder: Path,
+    watch: Watch,
+    progress: _Meter,
+) -> _Received:
+    """Unpack and judge each instance; write it under its SOPInstanceUID."""
+    received = _Received()
+    progress(0, now=True)
+    for name, pieces in members(chunks, watch.token, declared_bytes=series.bytes):
+        is_licence = name.rpartition("/")[2].upper() == LICENCE
+        part = folder / "part"
+        size, digest = _write(
+            pieces, part, watch, progress, _MAX_LICENCE if is_licence else None
+        )
+        if is_licence:
+            final = LICENCE
+            if (folder / final).exists():
+                raise UnsafeArchive(f"The zip holds two licence texts ({name}).")
+        else:
+            uid = instance_uid(part, name, series.series_uid)
+            if uid in received.uids:
+                raise UnsafeArchive(f"The zip holds instance {uid} twice ({name}).")
+            received.uids.add(uid)
+            received.bytes += size
+            final = f"{uid}.dcm"
+        with _storing(part):
+            part.rename(folder / final)
+        received.files.append({"name": final, "size": size, "sha256": digest})
+        watch.alive()
+    progress(0, now=True)
+    return received
+
+
+def _write(
+    chunks: Iterator[bytes],
+    part: Path,
+    watch: Watch,
+    progress: _Meter,
+    max_bytes: int | None,
+) -> tuple[int, str]:
+    """Write chunks to a new file; return its size and SHA-256."""
+    digest = hashlib.sha256()
+    size = 0
+    seen_alive = 0
+    with _storing(part), part.open("wb") as stream:
+        for chunk in chunks:
+            watch.token.raise_if_cancelled()
+            size += len(chunk)
+            if max_bytes is not None and size > max_bytes:
+                raise UnsafeArchive(f"More than {max_bytes} bytes arrived for a file.")
+            digest.update(chunk)
+            stream.write(chunk)
+            progress(len(chunk))
+            if size - seen_alive >= _ALIVE:
+                seen_alive = size
+                watch.alive()
+    return size, digest.hexdigest()
+
+
+def _as_declared(stored: StoredSeries, series: Series) -> bool:
+    """Whether what is kept still is what the archive lists."""
+    return series.images in (None, stored.files) and series.bytes in (
+        None,
+        stored.bytes,
+    )
+
+
+def _compare(
+    received: _Received, series: Series, source: SeriesSource, token: CancelToken
+) -> None:
+    """Compare count and bytes with what the archive declares."""
+    count, images = len(received.uids), series.images
+    numbers: dict[str, Any] = {
+        "series_uid": series.series_uid,
+        "received_images": count,
+        "declared_images": images,
+        "received_bytes": received.bytes,
+        "declared_bytes": series.bytes,
+    }
+    if not count:
+        raise Truncated(
+            f"The zip of series {series.series_uid} holds no image.",
+            "Try again later.",
+            **numbers,
+        )
+    same_count = images in (None, count)
+    if same_count and series.bytes in (None, received.bytes):
+        return
+    sentence = (
+        f"Series {series.series_uid} arrived with {count} images "
+        f"({received.bytes} bytes); the archive declares "
+        f"{'an unknown number' if images is None else images} "
+        f"({'unknown' if series.bytes is None else series.bytes} bytes)."
+    )
+    if not same_count and _listed(source, series.series_uid, token) == received.uids:
+        raise CorruptData(
+            f"{sentence} Its list of instances agrees with what arrived, "
+            "so the declared count may be out of date.",
+            "Search again, so that the archive's present count is used.",
+            final=True,
+            **numbers,
+        )
+    fewer = not same_count and images is not None and count < images
+    fewer = fewer or (same_count and received.bytes < (series.bytes or 0))
+    if fewer:
+        raise Truncated(sentence, "Nothing of it was kept; try again.", **numbers)
+    raise CorruptData(
+        sentence,
+        "Nothing of it was kept; search again, as the list may be out of date.",
+        final=True,
+        **numbers,
+    )
+
+
+def _listed(source: SeriesSource, uid: str, token: CancelToken) -> set[str] | None:
+    """The archive's list of instances, None where it has none to give."""
+    ask = getattr(source, "sop_instance_uids", None)
+    if ask is None:
+        return None
+    try:
+        return set(ask(uid, token=token))
+    except TciaError:  # the counts differ anyhow; that is what will be reported
+        return None
+
+
+def _check_zip(path: Path, name: str, token: CancelToken) -> None:
+    """Read a zip to its end: names, links, sizes and checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+            if sum(info.file_size for info in infos) > 8 * _MAX_FILE:
+                raise UnsafeArchive(f"{name} unpacks to more than expected.")
+            for info in infos:
+                token.raise_if_cancelled()
+                safe_name(info.filename)
+                with archive.open(info) as member:
+                    while member.read(1 << 20):
+                        token.raise_if_cancelled()
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
+        with path.open("rb") as stream:
+            start = stream.read(200)
+        if not start.startswith(b"PK"):
+            raise UnexpectedReply(
+                f"The archive sent no zip for {name} but “{one_line(start, 120)}”.",
+                "Try again later.",
+            ) from error
+        raise CorruptData(f"{name} is cut or fails a checksum: {error}.") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise UnsafeArchive(
+            f"{name} is a zip of a kind that is not read here: {error}."
+        ) from error
+
+
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
