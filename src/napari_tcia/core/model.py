@@ -27,6 +27,8 @@ Verdict = Literal["pass", "warn", "fail"]
 
 TWIN_UID_ROOT = "61.7.0.999."
 """Root of every UID that the embedded archive makes up."""
+TWIN_MARK = "SYNTHETIC phantom of the napari-tcia embedded archive"
+"""Beginning of PatientComments in everything that it makes up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""Requests and replies inside the embedded archive."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+Member = tuple[str, Callable[[], bytes]]
+"""A zip member: its name, and what loads its bytes when its turn comes."""
+
+ZIP_DATE = (2023, 3, 31, 0, 0, 0)
+
+
+class Disconnect(Exception):
+    """Raised by a body to break the connection off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    `service` is a key of `EmbeddedArchive.bases`, `parts` what follows its
+    base path; `query` holds the form fields of a POST too, and the names of
+    `headers` are in lower case.
+    """
+
+    method: str
+    service: str
+    parts: tuple[str, ...]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+    @property
+    def endpoint(self) -> str:
+        """Last part of the path."""
+        return self.parts[-1] if self.parts else ""
+
+    @property
+    def wants_pixels(self) -> bool:
+        """Whether it asks for images."""
+        names = ("getImage", "getImageWithMD5Hash", "getSingleImage")
+        return self.service == "archive" and self.endpoint in names
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer; a body of bytes has a length, one of chunks is chunked."""
+
+    body: bytes | Iterator[bytes] = b""
+    content_type: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_reply(
+    value: Any, headers: Mapping[str, str] | None = None, status: int = 200
+) -> Reply:
+    """Answer with JSON, written as compactly as the services do."""
+    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return Reply(body, "application/json", status, headers or {})
+
+
+def rows_reply(rows: Sequence[Row], query: Mapping[str, str]) -> Reply:
+    """Answer with rows; nothing found is an empty body, not an empty list."""
+    if not rows:
+        return Reply(content_type="application/json")
+    if query.get("format", "json").lower() == "csv":
+        return Reply(to_csv(rows), "text/csv")
+    return json_reply(rows)
+
+
+def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
+    """Rows as CSV with every cell quoted."""
+    names = columns or tuple(dict.fromkeys(key for row in rows for key in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(
+        stream, names, quoting=csv.QUOTE_ALL, restval="", extrasaction="ignore",
+        lineterminator="\n",
+    )  # fmt: skip
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def refusal(text: str) -> Reply:
+    """A 400 with a plain sentence under a JSON content type, as NBIA has it."""
+    return Reply(text.encode(), "application/json", status=400)
+
+
+def stream_zip(members: Sequence[Member]) -> Iterator[bytes]:
+    """Zip `members` on the fly, deflated, sizes in data descriptors."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, load in members:
+            info = zipfile.ZipInfo(name, ZIP_DATE)
+            archive.writestr(info, load(), zipfile.ZIP_DEFLATED)
+            yield sink.take()
+    yield sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """Takes writes, cannot seek, gives them back once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken

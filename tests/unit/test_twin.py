@@ -1,0 +1,266 @@
+"""Cases of the twin, read by libraries that did not write them."""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from defusedxml import ElementTree
+
+from napari_tcia.core.geometry import (
+    index_to_patient,
+    make_affine,
+    patient_to_index,
+    same_grid,
+)
+from napari_tcia.core.model import TWIN_UID_ROOT
+from napari_tcia.demo.annotations import listed_rows
+from napari_tcia.demo.phantom import make_labels, make_phantom
+from napari_tcia.demo.twin import Twin, all_cases, lymph_case, phantom_case
+
+SIZE = {"matrix": 96, "step": 5.0}
+
+
+@pytest.fixture(scope="module", params=["MED_LYMPH_001", "ABD_LYMPH_001"])
+def written(request, tmp_path_factory):
+    home = phantom_case(tmp_path_factory.mktemp("case"), request.param, **SIZE)
+    return home, lymph_case(request.param, **SIZE)
+
+
+@pytest.fixture(scope="module")
+def truth(written):
+    return make_phantom(written[1].scan)
+
+
+def _headers(folder: Path):
+    files = [pydicom.dcmread(path) for path in folder.glob("*.dcm")]
+    return sorted(files, key=lambda header: header.InstanceNumber)
+
+
+def test_ct_is_the_truth_for_simpleitk(written, truth):
+    home, case = written
+    reader = sitk.ImageSeriesReader()
+    names = reader.GetGDCMSeriesFileNames(str(home / "CT"))
+    reader.SetFileNames(names)
+    image = reader.Execute()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), truth.array)
+    found = make_affine(
+        image.GetOrigin(), np.reshape(image.GetDirection(), (3, 3)).T.ravel()[:6],
+        image.GetSpacing()[::-1],
+    )  # fmt: skip
+    assert same_grid(found, case.scan.affine, truth.array.shape) < 1e-4
+
+
+def test_header_is_that_of_the_real_collection(written):
+    home, case = written
+    headers = _headers(home / "CT")
+    assert [h.InstanceNumber for h in headers] == list(range(1, 47))
+    header = headers[0]
+    assert header.file_meta.TransferSyntaxUID == pydicom.uid.ImplicitVRLittleEndian
+    for absent in (
+        "SpecificCharacterSet", "Manufacturer", "SliceThickness", "SliceLocation",
+        "SpacingBetweenSlices", "PatientPosition", "KVP", "GantryDetectorTilt",
+        "AcquisitionNumber", "WindowCenter", "RescaleType", "PixelPaddingValue",
+        "SeriesDate",
+    ):  # fmt: skip
+        assert absent not in header
+    assert header["SeriesNumber"].is_empty
+    assert header.StudyID == header.PatientID == case.identity.patient_id
+    block = header.private_block(0x0013, "CTP")
+    assert block[0x10].value.strip() == b"CT Lymph Nodes"  # Implicit VR
+    assert header.PatientComments.startswith("SYNTHETIC")
+    assert "e" in str(header["ImagePositionPatient"].value[1].original_string)
+    assert all(len(str(v.original_string)) <= 16 for v in header.ImagePositionPatient)
+    assert header.PixelRepresentation == 1
+
+
+def test_uids_are_the_twins_own(written):
+    home, _ = written
+    uids = []
+    for path in sorted(home.rglob("*.dcm")):
+        for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
+            if element.VR == "UI" and not str(element.value).startswith(
+                "1.2.840.10008"
+            ):
+                uids.append(str(element.value))
+    assert uids
+    assert all(re.fullmatch(r"[0-9.]{1,64}", uid) for uid in uids)
+    assert {uid[: len(TWIN_UID_ROOT)] for uid in uids} == {TWIN_UID_ROOT}
+
+
+def test_seg_is_the_label_array_for_highdicom(written, truth):
+    home, case = written
+    (path,) = (home / "SEG").glob("*.dcm")
+    seg = hd.seg.segread(path)
+    volume = seg.get_volume(combine_segments=True, relabel=False)
+    k0, j0, i0 = np.rint(
+        patient_to_index(case.scan.affine, volume.affine[:3, 3])[0]
+    ).astype(int)
+    expected = np.zeros_like(truth.labels)
+    k, j, i = volume.spatial_shape
+    # The volume of highdicom may run from head to feet.
+    array = volume.array
+    if volume.affine[2, 0] < 0:
+        array, k0 = array[::-1], k0 - k + 1
+    assert (j0, i0) == (0, 0)
+    expected[k0 : k0 + k, :j, :i] = array
+    np.testing.assert_array_equal(expected, truth.labels)
+
+
+def test_seg_says_what_the_published_ones_say(written):
+    home, case = written
+    (path,) = (home / "SEG").glob("*.dcm")
+    seg = pydicom.dcmread(path)
+    assert seg.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
+    assert (seg.SegmentationType, seg.SeriesNumber) == ("BINARY", 300)
+    assert seg.SeriesDescription == "Lymph node segmentations"
+    assert seg.PatientComments.startswith("SYNTHETIC")
+    ct = _headers(home / "CT")
+    assert seg.StudyInstanceUID == ct[0].StudyInstanceUID
+    assert seg.FrameOfReferenceUID == ct[0].FrameOfReferenceUID
+    code = "818991007" if case.identity.patient_id.startswith("ABD") else "62683002"
+    for number, segment in enumerate(seg.SegmentSequence, start=1):
+        assert segment.SegmentNumber == number
+        assert segment.SegmentAlgorithmType == "MANUAL"
+        (kind,) = segment.SegmentedPropertyTypeCodeSequence
+        assert (kind.CodeValue, kind.CodingSchemeDesignator) == (code, "SCT")
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    assert frames.any(axis=(1, 2)).all()
+    known = {header.SOPInstanceUID for header in ct}
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedSOPInstanceUID in known
+
+
+def test_seg_is_the_label_array_for_dcmqi(written, truth, tmp_path):
+    home, case = written
+    (path,) = (home / "SEG").glob("*.dcm")
+    tool = shutil.which("segimage2itkimage", path=sysconfig.get_path("scripts"))
+    assert tool, "dcmqi is not installed; it is in the extra 'test'"
+    subprocess.run(
+        [tool, "--inputDICOM", path, "--outputDirectory", tmp_path, "-t", "nrrd",
+         "--prefix", "n"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    found = np.zeros_like(truth.labels)
+    for node in truth.nodes:
+        image = sitk.ReadImage(str(tmp_path / f"n-{node.label}.nrrd"))
+        voxels = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
+        places = [
+            image.TransformIndexToPhysicalPoint(tuple(map(int, v))) for v in voxels
+        ]
+        kji = np.rint(patient_to_index(case.scan.affine, places)).astype(int)
+        found[tuple(kji.T)] = node.label
+    np.testing.assert_array_equal(found, truth.labels)
+
+
+def test_mask_is_the_label_array_on_the_same_grid(written, truth):
+    home, case = written
+    (path,) = (home / "mask").glob("*_mask.nii.gz")
+    image = nibabel.load(path)
+    assert nibabel.aff2axcodes(image.affine) == ("L", "P", "S")
+    np.testing.assert_array_equal(
+        np.asarray(image.dataobj).transpose(2, 1, 0), truth.labels
+    )
+    grid = np.diag([-1, -1, 1, 1]) @ image.affine[:, [2, 1, 0, 3]]
+    assert same_grid(grid, case.scan.affine, truth.labels.shape) < 1e-3
+    assert image.header["qform_code"] == image.header["sform_code"] == 1
+
+
+def test_points_lie_on_the_lattice_and_in_their_nodes(written, truth):
+    home, case = written
+    folder, stem = home / "annotations", f"{home.name}_lymphnodes"
+    raw = (folder / f"{stem}_indices.txt").read_bytes()
+    assert raw.endswith(b"\n")
+    assert b"\r" not in raw
+    ijk = np.loadtxt(folder / f"{stem}_indices.txt", dtype=int, ndmin=2)
+    points = np.loadtxt(folder / f"{stem}_physicalPoints.txt", ndmin=2)
+    sizes = np.loadtxt(folder / f"{stem}_sizes.txt", ndmin=2)
+    lattice = index_to_patient(case.scan.affine, ijk[:, ::-1])
+    assert np.abs(lattice - points).max() <= 0.001
+    rows = listed_rows(case.scan, truth.nodes)
+    assert len(ijk) == len(points) == len(sizes) == len(rows)
+    labels = truth.labels[tuple(ijk[:, ::-1].T)].tolist()
+    assert labels == [node.label for node in rows]
+    assert labels != sorted(labels)
+    short = [node.axial_axes[1] for node in rows]
+    assert sizes[:, 0] == pytest.approx(short, abs=0.06)
+    if case.identity.patient_id.startswith("ABD"):
+        assert sizes[:, 1] * case.scan.spacing == pytest.approx(sizes[:, 0], abs=0.006)
+    else:
+        assert sizes.shape[1] == 1
+
+
+def test_mps_repeats_the_text(written):
+    home, _ = written
+    (path,) = (home / "annotations").glob("*_physicalPoints.mps")
+    texts = path.with_suffix(".txt").read_text().split()
+    tree = ElementTree.fromstring(path.read_bytes())
+    found = [p.findtext(axis) for p in tree.iter("point") for axis in ("x", "y", "z")]
+    assert found == texts
+    assert [p.findtext("id") for p in tree.iter("point")] == [
+        str(n) for n in range(len(texts) // 3)
+    ]
+
+
+def test_one_node_is_known_to_the_mask_alone():
+    case = lymph_case("MED_LYMPH_001")
+    assert len(listed_rows(case.scan, case.nodes)) == len(case.nodes) - 1
+
+
+def test_missing_size_is_written_as_zero():
+    files = lymph_case("MED_LYMPH_010").point_files()
+    assert files["MED_LYMPH_010_lymphnodes_sizes.txt"].startswith(b"0\n")
+
+
+def test_companions_are_one_scan_under_two_names():
+    abdomen, chest = lymph_case("ABD_LYMPH_001"), lymph_case("MED_LYMPH_002")
+    assert abdomen.scan == chest.scan
+    assert abdomen.identity.frame_uid != chest.identity.frame_uid
+
+
+def test_odd_age_is_kept_as_it_is(tmp_path):
+    home = phantom_case(tmp_path, "MED_LYMPH_087", matrix=32, step=5.0)
+    path = next((home / "CT").glob("*.dcm"))
+    assert b"N-A" in path.read_bytes()[:1500]
+
+
+def test_full_size_is_512_and_thin():
+    thin = lymph_case("MED_LYMPH_001", full_size=True).scan
+    assert (thin.matrix, thin.step, thin.slices) == (512, 1.0, 230)
+    thick = lymph_case("MED_LYMPH_021", full_size=True).scan
+    assert (thick.shape, thick.step) == ((56, 512, 512), 5.0)
+    assert thick.spacing == 323 / 512
+
+
+def test_sizes_are_known_without_painting(tmp_path):
+    twin = Twin(tmp_path, (lymph_case("MED_LYMPH_001", **SIZE), all_cases(1)[1]))
+    declared = {uid: twin.file_size(uid) for uid in twin.series}
+    assert list(tmp_path.iterdir()) == []
+    for uid, one in twin.series.items():
+        paths = [twin.instance(uid, k) for k in range(len(one.sop_uids))]
+        assert sum(path.stat().st_size for path in paths) == declared[uid]
+
+
+def test_every_case_has_its_own_uids():
+    cases = all_cases(90)
+    assert len({case.identity.patient_id for case in cases}) == len(cases) == 94
+    uids = [uid for c in cases for uid in (c.identity.ct_uid, c.identity.seg_uid)]
+    assert len(set(uids)) == len(uids)
+    assert all(case.nodes or not case.has_seg for case in cases)
+
+
+def test_labels_fit_any_matrix():
+    case = lymph_case("MED_LYMPH_021")
+    coarse = replace(case.scan, matrix=80)
+    labels = make_labels(coarse, case.nodes)
+    assert set(np.unique(labels)) == {0, *(node.label for node in case.nodes)}
