@@ -31,7 +31,6 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-
 EXIT_ORDER = (3, 6, 5, 4, 1)
 """Of several failures, the first of these exit codes decides."""
 

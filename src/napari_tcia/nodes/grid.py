@@ -1,0 +1,92 @@
+"""Does an annotation lie on the grid of its volume? The one place that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tcia.core.geometry import Affine
+from napari_tcia.errors import GeometryMismatch
+
+TOLERANCE = 0.1
+"""Distance from the grid, in voxels, up to which no resampling is needed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """An exact map of array indices onto a volume's (k, j, i).
+
+    Attributes
+    ----------
+    steps : (3, n) ndarray of int
+        Column m: where one step along array axis m leads.
+    origin : (3,) ndarray of int
+        Where array index 0 lies.
+    residual : float
+        Largest distance of a corner from the grid, in voxels.
+    """
+
+    steps: NDArray[np.int64]
+    origin: NDArray[np.int64]
+    residual: float
+
+    def __call__(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Map (m, n) array indices to (m, 3) volume indices."""
+        return np.asarray(indices @ self.steps.T + self.origin)
+
+
+def place(
+    volume_affine: Affine,
+    vectors: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    shape: tuple[int, ...],
+    what: str,
+) -> Placement:
+    """Map an array of `shape` onto the grid of a volume, exactly or not at all.
+
+    Parameters
+    ----------
+    volume_affine : (4, 4) float64
+        (k, j, i, 1) to LPS mm.
+    vectors : (3, n) float64
+        LPS mm per step along each of the n axes of the array.
+    origin : (3,) float64
+        LPS mm of array index 0.
+    shape : tuple of n int
+    what : str
+        Names the array in the error.
+
+    Raises
+    ------
+    GeometryMismatch
+        A corner is more than `TOLERANCE` voxels off every voxel centre, or
+        the axes do not run along those of the volume.
+    """
+    inverse = np.linalg.inv(volume_affine[:3, :3])
+    steps = inverse @ vectors
+    start = inverse @ (origin - volume_affine[:3, 3])
+    whole = np.rint(steps).astype(np.int64)
+    at = np.rint(start).astype(np.int64)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(
+        len(shape), -1
+    )
+    ideal = whole @ corners + at[:, None]
+    found = steps @ corners + start[:, None]
+    residual = float(np.abs(found - ideal).max())
+    # One voxel per step, each along an axis of its own: a permutation with signs.
+    aligned = (np.abs(whole).sum(axis=0) == 1).all() and (
+        np.abs(whole).sum(axis=1) <= 1
+    ).all()
+    if residual > TOLERANCE or not aligned:
+        raise GeometryMismatch(
+            f"{what} does not lie on the grid of the volume: it is off by up to "
+            f"{residual:.3g} voxels"
+            + ("." if aligned else ", with axes or spacing of its own."),
+            "It belongs to another scan or lost its geometry; it is not resampled.",
+            residual_voxels=residual,
+            origin_index=[round(float(v), 4) for v in start],
+            steps_index=np.round(steps, 5).tolist(),
+        )
+    return Placement(whole, at, residual)

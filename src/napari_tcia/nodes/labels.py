@@ -1,0 +1,54 @@
+"""Labels of any known kind onto a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_tcia.core.model import LabelSet, Provenance, Volume
+from napari_tcia.errors import NothingFound
+from napari_tcia.nodes.masks import read_mask
+from napari_tcia.nodes.seg import read_seg
+from napari_tcia.volume import require_sound
+from napari_tcia.volume.headers import scan
+
+
+def read_labels(
+    path: Path | str, volume: Volume, *, provenance: Provenance | None = None
+) -> list[LabelSet]:
+    """Read a DICOM SEG or a NIfTI mask onto the grid of `volume`.
+
+    Parameters
+    ----------
+    path : path
+        A SEG file or a folder that holds some; a NIfTI file, or a zip or folder
+        with the masks of many patients, of which this patient's is taken.
+    volume : Volume
+    provenance : Provenance, optional
+        Where the file came from; that of the volume by default.
+
+    Returns
+    -------
+    list of LabelSet
+        `LabelSet.array` is on the volume's grid, 0 for background, else the
+        SegmentNumber or mask value; overlaps are spread over several sets.
+
+    Raises
+    ------
+    BrokenGeometry
+        The volume's own geometry failed its check.
+    GeometryMismatch
+        The labels do not lie on its grid.
+    UnreadableAnnotation, CorruptData, NothingFound
+    """
+    require_sound(volume, "annotations")
+    path = Path(path)
+    if path.suffix.lower() in (".nii", ".gz", ".zip"):
+        return read_mask(path, volume, provenance=provenance)
+    if path.is_file():
+        return read_seg(path, volume, provenance=provenance)
+    if not path.exists():
+        raise NothingFound(f"{path} does not exist.", "Check the path.")
+    segs = [h.path for h in scan(path).headers if h.modality == "SEG"]
+    if not segs:
+        return read_mask(path, volume, provenance=provenance)
+    return [s for one in segs for s in read_seg(one, volume, provenance=provenance)]
