@@ -55,7 +55,9 @@ def test_volumes_of_one_frame_coincide_in_the_world(first, second, index):
 
 
 def test_axial_ct_shows_z_y_x_of_the_patient():
-    affine = geometry.make_affine((-195.5, -72.5, -732.6), (1, 0, 0, 0, 1, 0), (2, 1, 1))
+    affine = geometry.make_affine(
+        (-195.5, -72.5, -732.6), (1, 0, 0, 0, 1, 0), (2, 1, 1)
+    )
     scale, translate = geometry.display_transform(affine)
     assert scale == (2, 1, 1)
     assert translate == (-732.6, -72.5, -195.5)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_archive import SmallArchive
 
 from napari_tcia.core.settings import Settings
+from small_archive import SmallArchive
 
 
 @pytest.fixture

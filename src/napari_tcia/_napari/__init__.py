@@ -1,0 +1,1 @@
+"""The only code that imports napari: sessions, layers, docks, readers."""

@@ -1,0 +1,326 @@
+"""From a case to layers; the only code that adds layers to a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_tcia.app.case import Case
+from napari_tcia.core.geometry import Affine, display_transform, relative_transform
+from napari_tcia.core.model import (
+    Issue,
+    LabelSet,
+    NodeRow,
+    PointSet,
+    Provenance,
+    to_json,
+    worst,
+)
+
+KEY = "napari_tcia"
+"""Where provenance lives in ``layer.metadata``."""
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+COLOURS = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#b4a7ff",
+)
+"""Told apart with the common colour-vision deficiencies (Okabe and Ito 2008,
+with a violet for the black)."""
+POINT_COLOUR = "#ffd23f"
+DEFAULT_POINT_MM = 8.0
+
+MEDIASTINUM = (50.0, 350.0)
+SOFT_TISSUE = (40.0, 400.0)
+"""Window (level, width) in HU."""
+
+
+def colour_of(value: int) -> str:
+    """Colour of a label value; cyclic, 0 has none."""
+    return COLOURS[(value - 1) % len(COLOURS)]
+
+
+def window_of(case: Case) -> tuple[float, float] | None:
+    """First window (level, width) of a case, or None to let napari look.
+
+    The header's own where there is one, else mediastinum for the chest and
+    soft tissue for the abdomen, only where the numbers are HU.
+    """
+    if case.volume.window is not None:
+        return case.volume.window
+    if case.volume.quantity != "HU":
+        return None
+    return SOFT_TISSUE if case.name.upper().startswith("ABD") else MEDIASTINUM
+
+
+def reference_for(
+    layers: Iterable[Layer], provenance: Provenance
+) -> tuple[Affine | None, tuple[Issue, ...]]:
+    """The world that layers already set for the patient frame of a volume.
+
+    Returns
+    -------
+    affine : (4, 4) float64 or None
+        Affine of the volume that set the world of the same frame of
+        reference; None when this volume sets its own.
+    issues : tuple of Issue
+        A word when volumes of another frame are open: positions in different
+        frames cannot be compared.
+    """
+    others: list[str] = []
+    for layer in layers:
+        ours = metadata_of(layer)
+        if ours is None or "reference" not in ours:
+            continue
+        frame = ours.get("frame_of_reference_uid", "")
+        same_series = ours.get("series_uid") == provenance.series_uid
+        if same_series or (frame and frame == provenance.frame_of_reference_uid):
+            return np.asarray(ours["reference"], dtype=np.float64), ()
+        if layer.name not in others:
+            others.append(layer.name)
+    if not others:
+        return None, ()
+    return None, (
+        Issue(
+            "warn",
+            "other_frame_of_reference",
+            "Shown in its own position: it shares no frame of reference with "
+            f"{others[0]}, so places in the two cannot be compared.",
+            {"layers": others},
+        ),
+    )
+
+
+def metadata_of(layer: Layer) -> Mapping[str, Any] | None:
+    """Our part of the metadata of a layer, None for layers of others."""
+    ours = layer.metadata.get(KEY)
+    return ours if isinstance(ours, Mapping) else None
+
+
+def node_rows(ours: Mapping[str, Any]) -> tuple[NodeRow, ...]:
+    """Nodes that the metadata of an image layer carries, back in their type."""
+    return tuple(
+        NodeRow(
+            **{
+                name: _tuples(value) if isinstance(value, list) else value
+                for name, value in row.items()
+            }
+        )
+        for row in ours.get("nodes", ())
+    )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
+    """Layers of a case as napari layer data tuples, image first.
+
+    Parameters
+    ----------
+    case : Case
+    reference : (4, 4) float64, optional
+        Affine of the volume that set the world; by default this one sets it.
+
+    Notes
+    -----
+    A volume lies in its own index frame: scale (spacing, mm) and translate,
+    so that the world of an axial CT is (z, y, x) of the patient. One that
+    shares the frame of another volume gets its affine relative to it.
+    """
+    placed = _placement(case.volume.affine, reference)
+    reference = case.volume.affine if reference is None else reference
+    layers: list[LayerTuple] = [_image(case, placed, reference)]
+    for number, labels in enumerate(case.labels):
+        # A second rendering of the same nodes stays at hand, out of sight.
+        more = "" if number == 0 else f", {labels.source} {number + 1}"
+        layers.append(
+            _labels(case, labels, f"Nodes (reference{more})", number == 0, placed)
+        )
+    if case.points is not None:
+        layers.append(
+            _points(case, case.points, "Nodes (published points)", True, placed)
+        )
+    for points in case.candidates:
+        layers.append(_points(case, points, points.name, False, placed))
+    if case.nodes:
+        # One layer carries the table; the image always exists.
+        layers[0][1]["metadata"][KEY]["nodes"] = to_json(case.nodes)
+    return layers
+
+
+def add_layer(viewer: Any, data: LayerTuple) -> Layer:
+    """Add one layer of a case to `viewer`; GUI thread only."""
+    layer = Layer.create(*data)
+    viewer.layers.append(layer)
+    dress(layer, viewer.layers)
+    return layer
+
+
+def add_case(viewer: Any, case: Case) -> tuple[list[Layer], tuple[Issue, ...]]:
+    """Add every layer of `case` at once; for scripts.
+
+    Returns
+    -------
+    layers : list of Layer
+    issues : tuple of Issue
+        Those of the case and of its place beside what is open already.
+    """
+    reference, issues = reference_for(viewer.layers, case.volume.provenance)
+    added = [add_layer(viewer, data) for data in layer_data(case, reference)]
+    return added, case.issues + issues
+
+
+def dress(layer: Any, layers: Iterable[Layer]) -> None:
+    """Set what a layer data tuple cannot say; may be called again.
+
+    The contrast slider reaches all of the data and the usual CT windows. A
+    reference is an outline that cannot be painted on; a copy of it can.
+    """
+    ours = metadata_of(layer)
+    if ours is None:
+        return
+    if ours["role"] == "image" and "range" in ours:
+        low, high = layer.contrast_limits
+        ends = ours["range"]
+        layer.contrast_limits_range = (min(low, ends[0]), max(high, ends[1]))
+    elif ours["role"] in ("reference", "points", "candidates"):
+        is_copy = any(
+            metadata_of(other) == ours for other in layers if other is not layer
+        )
+        if not is_copy:
+            layer.editable = False
+            if ours["role"] == "reference":
+                layer.contour = 2
+
+
+def first_index(case: Case) -> tuple[float, float, float]:
+    """Where to look first: the largest node, else the middle. (k, j, i)."""
+
+    def size(row: Any) -> float:
+        known = (row.short_axis_mm, row.published_size_mm, row.long_axis_mm)
+        return next((float(v) for v in known if v is not None), 0.0)
+
+    if case.nodes:
+        largest = max(case.nodes, key=size)
+        return (float(largest.k), largest.index[1], largest.index[2])
+    k, j, i = case.volume.shape
+    return ((k - 1) // 2, (j - 1) / 2, (i - 1) / 2)
+
+
+def _placement(affine: Affine, reference: Affine | None) -> dict[str, Any]:
+    common: dict[str, Any] = {"units": ("mm",) * 3, "axis_labels": ("z", "y", "x")}
+    if reference is not None:
+        world = relative_transform(reference, affine)
+        scale = np.diag(world)[:3]
+        aligned = np.allclose(world[:3, :3], np.diag(scale), atol=1e-6)
+        if not (aligned and (scale > 0).all()):
+            return {"affine": world, **common}
+        return {"scale": tuple(scale), "translate": tuple(world[:3, 3]), **common}
+    scale, translate = display_transform(affine)
+    return {"scale": scale, "translate": translate, **common}
+
+
+def _metadata(provenance: Provenance, role: str, **more: Any) -> dict[str, Any]:
+    return {KEY: {**provenance.to_dict(), "role": role, **to_json(more)}}
+
+
+def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
+    volume = case.volume
+    provenance = volume.provenance
+    window = window_of(case)
+    kwargs: dict[str, Any] = {
+        "name": f"{provenance.modality or 'Image'} - {case.name}",
+        "colormap": "gray",
+        **placed,
+    }
+    more: dict[str, Any] = {}
+    if window is not None:
+        level, width = window
+        kwargs["contrast_limits"] = (level - width / 2, level + width / 2)
+        sample = volume.array[:: max(1, len(volume.array) // 16)]
+        more["range"] = (
+            min(-1350.0, float(sample.min())),
+            max(450.0, float(sample.max())),
+        )
+    kwargs["metadata"] = _metadata(
+        provenance,
+        "image",
+        case=case.name,
+        verdict=volume.passport.verdict,
+        quantity=volume.quantity,
+        affine=volume.affine,
+        reference=reference,
+        missing=np.flatnonzero(~volume.present),
+        checks=case.checks,
+        first_index=first_index(case),
+        **more,
+    )
+    return volume.array, kwargs, "image"
+
+
+def _labels(
+    case: Case, labels: LabelSet, name: str, visible: bool, placed: dict[str, Any]
+) -> LayerTuple:
+    segments = {segment.value: segment.label for segment in labels.segments}
+    values = sorted(segments)
+    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    colours |= {value: colour_of(value) for value in values}
+    features = pd.DataFrame(
+        {"index": [0, *values], "node": ["", *(segments[v] for v in values)]}
+    )
+    kwargs = {
+        "name": name,
+        "opacity": 0.9,
+        "visible": visible,
+        "colormap": DirectLabelColormap(color_dict=colours),
+        "features": features,
+        "metadata": _metadata(
+            labels.provenance,
+            "reference",
+            case=case.name,
+            source=labels.source,
+            verdict=worst(labels.checks),
+        ),
+        **placed,
+    }
+    return labels.array, kwargs, "labels"
+
+
+def _points(
+    case: Case, points: PointSet, name: str, visible: bool, placed: dict[str, Any]
+) -> LayerTuple:
+    sizes = np.where(np.isfinite(points.sizes_mm), points.sizes_mm, DEFAULT_POINT_MM)
+    # napari scales sizes by the last axis: a diameter in mm becomes pixels.
+    pixel = float(np.linalg.norm(case.volume.affine[:3, 2]))
+    kwargs = {
+        "name": name,
+        "size": np.maximum(sizes, 3.0) / pixel,
+        "symbol": "disc",
+        "face_color": "transparent",
+        "border_color": POINT_COLOUR,
+        "border_width": 0.08,
+        "projection_mode": "rescale_spherical",
+        "features": pd.DataFrame({"id": points.ids, "size_mm": points.sizes_mm}),
+        "visible": visible,
+        "metadata": _metadata(
+            points.provenance,
+            "points" if visible else "candidates",
+            case=case.name,
+            verdict=worst(points.checks),
+        ),
+        **placed,
+    }
+    return points.indices, kwargs, "points"

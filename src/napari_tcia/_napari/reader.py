@@ -1,0 +1,73 @@
+"""Reads a folder of DICOM, or one file of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+PathOrPaths = str | Sequence[str]
+_LOOKED_AT = 200
+"""Files of a folder that are looked at before it is called no DICOM folder."""
+
+
+def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
+    """Reader for `path`, None when it is no DICOM; looks at a few bytes only."""
+    first = Path(path if isinstance(path, str) else path[0])
+    return read if any(_is_dicom(file) for file in _some_files(first)) else None
+
+
+def read(path: PathOrPaths) -> list[Any]:
+    """Layer data of the cases at `path`.
+
+    In a running window the reading happens beside it: the answer is napari's
+    sentinel for "taken care of", and the layers come when they are ready. In
+    a script they are returned.
+
+    Raises
+    ------
+    TciaError
+        In a script; a window shows its sentence instead.
+    """
+    import napari
+
+    from napari_tcia._napari.layers import layer_data, reference_for
+    from napari_tcia._napari.session import in_event_loop, services_of, session_for
+    from napari_tcia.app.case import open_case
+
+    target = Path(path if isinstance(path, str) else os.path.commonpath(path))
+    viewer = napari.current_viewer()
+    if viewer is not None and in_event_loop():
+        session_for(viewer).open(target)
+        return [(None,)]
+    layers = []
+    for case in open_case(services_of(viewer), target):
+        present = viewer.layers if viewer is not None else ()
+        reference, _ = reference_for(present, case.volume.provenance)
+        layers += layer_data(case, reference)
+    return layers
+
+
+def _some_files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    count = 0
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            count += 1
+            if count > _LOOKED_AT:
+                return
+            yield Path(folder) / name
+
+
+def _is_dicom(file: Path) -> bool:
+    """Whether `file` has the Part 10 preamble (DICOM PS3.10 section 7.1)."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(128)
+            return stream.read(4) == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,300 @@
+"""One session per viewer: credit that follows the layers, and the view they need."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Layer
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari import view
+from napari_tcia._napari.tasks import TaskRunner
+from napari_tcia.app import credit
+from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.services import Services
+from napari_tcia.core.geometry import Affine
+from napari_tcia.core.model import Issue, Provenance
+from napari_tcia.core.task import Done, Failed, Outcome
+from napari_tcia.errors import TciaError
+
+CITATIONS = "Citations (napari-tcia)"
+"""Name of the dock: the one that napari's own menu gives the widget."""
+_SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_for(viewer: Any) -> Session:
+    """Session of `viewer`, which may be a proxy or a bare model."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    session = _SESSIONS.get(viewer)
+    if session is None:
+        session = _SESSIONS[viewer] = Session(viewer)
+    return session
+
+
+def services_of(viewer: Any | None = None) -> Services:
+    """Rooms of the session of `viewer`, by default of napari's current viewer."""
+    import napari
+
+    viewer = viewer if viewer is not None else napari.current_viewer()
+    return Services.open() if viewer is None else session_for(viewer).services
+
+
+class Session(QObject):
+    """What napari-tcia keeps beside one viewer.
+
+    Citations, nodes and the world are derived from the metadata of the
+    layers present; there is no second list of any of them.
+    """
+
+    layers_changed = Signal()
+    """Layers of ours came or went."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self._services: Services | None = None
+        self._panel: Any = None
+        self._pending: list[case_layers.LayerTuple] = []
+        self.runner = TaskRunner(self)
+        self._guard = QTimer(self)
+        self._guard.setSingleShot(True)
+        self._guard.setInterval(0)
+        self._guard.timeout.connect(self.ensure_panel)
+        self._queue = QTimer(self)
+        self._queue.setSingleShot(True)
+        self._queue.setInterval(0)
+        self._queue.timeout.connect(self._add_next)
+        viewer.layers.events.inserted.connect(self._inserted)
+        viewer.layers.events.removed.connect(self._removed)
+        viewer.dims.events.order.connect(self._reorient)
+        viewer.dims.events.ndisplay.connect(self._reorient)
+        viewer.dims.events.point.connect(self._position)
+        for layer in viewer.layers:
+            self._dress(layer)
+        self._refresh()
+
+    # what is open
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer, None once it is gone."""
+        return self._viewer()
+
+    @property
+    def services(self) -> Services:
+        """The rooms, opened at first use."""
+        if self._services is None:
+            self._services = Services.open()
+        return self._services
+
+    @services.setter
+    def services(self, services: Services) -> None:
+        self._services = services
+
+    def ours(self, role: str = "") -> list[Layer]:
+        """Layers with our metadata, of one role or of any."""
+        viewer = self.viewer
+        return [
+            layer
+            for layer in (viewer.layers if viewer is not None else ())
+            if (found := case_layers.metadata_of(layer)) is not None
+            and role in ("", found.get("role"))
+        ]
+
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Where the layers present come from, without repetition."""
+        found = [
+            Provenance.from_dict(case_layers.metadata_of(layer) or {})
+            for layer in self.ours()
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def image(self) -> Layer | None:
+        """The image of the active layer's case, else the newest one."""
+        images = self.ours("image")
+        viewer = self.viewer
+        active = viewer.layers.selection.active if viewer is not None else None
+        ours = case_layers.metadata_of(active) if active is not None else None
+        for layer in images:
+            case = (case_layers.metadata_of(layer) or {}).get("case")
+            if ours is not None and case == ours.get("case"):
+                return layer
+        return images[-1] if images else None
+
+    # opening
+
+    def open(self, path: Path) -> None:
+        """Read a folder or file beside the window, then add its layers."""
+        try:
+            services = self.services
+        except TciaError as error:
+            show_error(str(error))
+            return
+        self.runner.submit("open", open_case, services, path, on_done=self._opened)
+
+    def _opened(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Done):
+            self.add_cases(outcome.value)
+        elif isinstance(outcome, Failed):
+            show_error(str(outcome.error))
+
+    def add_cases(self, cases: Sequence[Case]) -> None:
+        """Add the layers of `cases`, one per turn of the event loop."""
+        viewer = self.viewer
+        if viewer is None:
+            return
+        for case in cases:
+            reference, issues = case_layers.reference_for(
+                viewer.layers, case.volume.provenance
+            )
+            self._pending += case_layers.layer_data(case, reference)
+            self._tell(issues)
+        self._queue.start()
+
+    @property
+    def adding(self) -> bool:
+        """Whether layers of a case are still to be added."""
+        return bool(self._pending)
+
+    def _add_next(self) -> None:
+        viewer = self.viewer
+        if viewer is None or not self._pending:
+            return
+        case_layers.add_layer(viewer, self._pending.pop(0))
+        if self._pending:
+            self._queue.start()
+        else:  # the image takes the controls and the value under the cursor
+            viewer.layers.selection.active = self.ours("image")[-1]
+
+    def _tell(self, issues: Iterable[Issue]) -> None:
+        for issue in issues:
+            if issue.level != "info":
+                show_warning(issue.message)
+
+    # layers come and go
+
+    def _inserted(self, event: Any) -> None:
+        self._dress(event.value)
+        self._refresh()
+
+    def _removed(self, event: Any) -> None:
+        with contextlib.suppress(AttributeError, RuntimeError, TypeError):
+            event.value.events.contrast_limits.disconnect(self._position)
+        self._refresh()
+
+    def _dress(self, layer: Layer) -> None:
+        ours = case_layers.metadata_of(layer)
+        viewer = self.viewer
+        if ours is None or viewer is None:
+            return
+        case_layers.dress(layer, viewer.layers)
+        if ours.get("role") == "image":
+            layer.events.contrast_limits.connect(self._position)
+            view.prepare(viewer)
+            world = layer.data_to_world(ours["first_index"])
+            viewer.dims.set_point(range(3), tuple(world))
+
+    def _refresh(self) -> None:
+        viewer = self.viewer
+        if viewer is None:
+            return
+        provenances = self.provenances()
+        text = credit.overlay_text(provenances) if provenances else ""
+        # The canvas does not wrap, and the letters stand in its middle.
+        text = "\n".join(
+            textwrap.fill(line, 34, break_long_words=False, break_on_hyphens=False)
+            for line in text.splitlines()
+        )
+        view.set_text(viewer, view.PREFIX, text, "bottom_left", font_size=7, box=True)
+        self._reorient()
+        if self._panel is not None:
+            self._fill_panel()
+        if hasattr(viewer, "window"):
+            self._guard.start()
+        self.layers_changed.emit()
+
+    def _world(self) -> Affine | None:
+        layer = self.image()
+        if layer is None:
+            return None
+        ours = case_layers.metadata_of(layer) or {}
+        return np.asarray(ours["reference"], dtype=np.float64)
+
+    def _reorient(self, event: Any = None) -> None:
+        if self.viewer is not None:
+            view.orient(self.viewer, self._world())
+            self._position()
+
+    def _position(self, event: Any = None) -> None:
+        viewer, layer = self.viewer, self.image()
+        if viewer is None:
+            return
+        text = ""
+        world = self._world()
+        if layer is not None and world is not None:
+            low, high = layer.contrast_limits
+            unit = (case_layers.metadata_of(layer) or {}).get("quantity", "")
+            window = f"W {high - low:.0f}  L {(high + low) / 2:.0f}"
+            text = view.describe_position(viewer, world, window if unit == "HU" else "")
+        view.set_text(
+            viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
+        )
+
+    # the citation panel
+
+    def adopt(self, panel: Any) -> None:
+        """Take a citation panel that napari's menu made as the one panel."""
+        self._panel = panel
+        panel.hidden.connect(self._guard.start)
+        self._fill_panel()
+
+    def _fill_panel(self) -> None:
+        provenances = self.provenances()
+        self._panel.show_datasets(
+            credit.dataset_lines(provenances), credit.terms_sentence(provenances)
+        )
+
+    def ensure_panel(self) -> None:
+        """Dock the citation panel, or bring it back, while TCIA data is open."""
+        viewer = self.viewer
+        if viewer is None or not self.ours() or not hasattr(viewer, "window"):
+            return
+        docked = _dock_of(self._panel)
+        if docked is None:
+            if self._panel is None:
+                from napari_tcia._napari.widgets import CitationDock
+
+                CitationDock(viewer)  # adopts itself
+            viewer.window.add_dock_widget(self._panel, name=CITATIONS, area="bottom")
+            self._panel.show()
+        elif docked.isHidden():
+            docked.show()
+
+
+def _dock_of(panel: Any) -> Any:
+    """Dock that holds `panel`, None when it is docked nowhere."""
+    from qtpy.QtWidgets import QDockWidget
+
+    try:
+        parent = panel.parentWidget() if panel is not None else None
+    except RuntimeError:  # deleted with its window
+        return None
+    return parent if isinstance(parent, QDockWidget) else None
+
+
+def in_event_loop() -> bool:
+    """Whether a Qt event loop runs in this thread: a window is being used."""
+    from qtpy.QtCore import QCoreApplication, QThread
+
+    if QCoreApplication.instance() is None:
+        return False
+    return QThread.currentThread().loopLevel() > 0

@@ -1,0 +1,152 @@
+"""How a volume is looked at: radiological orientation, letters, position, scale.
+
+Only the camera is turned; the data never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.components.overlays import TextOverlay
+
+from napari_tcia.core.geometry import (
+    Affine,
+    axis_letters,
+    image_number,
+)
+
+PREFIX = "napari_tcia"
+"""Prefix of every overlay that is ours."""
+_EDGES = {
+    f"{PREFIX}_left": "middle_left",
+    f"{PREFIX}_right": "middle_right",
+    f"{PREFIX}_top": "top_center",
+    f"{PREFIX}_bottom": "bottom_center",
+}
+POINT_DEPTH_MM = 10.0
+"""How far from the slice a point is still looked for; its size decides."""
+
+
+def orientation(
+    affine: Affine, displayed: Sequence[int]
+) -> tuple[tuple[str, str, str], dict[str, str]]:
+    """Camera orientation and edge letters that show a world as radiologists do.
+
+    Axial: the patient's right on the left, anterior on top. Coronal and
+    sagittal: head on top. Depth keeps the picture unmirrored in 3D.
+
+    Parameters
+    ----------
+    affine : (4, 4) float64
+        Of the volume that set the world: its columns are the world's axes.
+    displayed : sequence of int
+        The world axes shown, ``dims.displayed``: 2 or 3 of 0, 1, 2.
+
+    Returns
+    -------
+    orientation : (depth, vertical, horizontal)
+        For ``camera.orientation``.
+    letters : dict
+        Letter per ``left``, ``right``, ``top``, ``bottom``.
+    """
+    vertical, horizontal = displayed[-2], displayed[-1]
+    (depth,) = {0, 1, 2} - {vertical, horizontal}
+    letters = axis_letters(affine)
+    up = letters[vertical][1] in "SAR"
+    right = letters[horizontal][1] in "LPS"
+
+    axes = affine[:3, :3].T
+    towards = np.cross(
+        axes[horizontal] * (1 if right else -1), axes[vertical] * (1 if up else -1)
+    )
+    low, high = letters[horizontal]
+    bottom, top = letters[vertical] if up else letters[vertical][::-1]
+    return (
+        (
+            "towards" if axes[depth] @ towards > 0 else "away",
+            "up" if up else "down",
+            "right" if right else "left",
+        ),
+        {
+            "left": low if right else high,
+            "right": high if right else low,
+            "top": top,
+            "bottom": bottom,
+        },
+    )
+
+
+def orient(viewer: Any, affine: Affine | None) -> None:
+    """Turn the camera and set the letters for what `viewer` displays now."""
+    shown = affine is not None and viewer.dims.ndim == 3
+    texts = dict.fromkeys(_EDGES, "")
+    if shown:
+        turned, letters = orientation(affine, viewer.dims.displayed)
+        if tuple(str(o) for o in viewer.scene.camera.orientation) != turned:
+            viewer.scene.camera.orientation = turned
+        if viewer.dims.ndisplay == 2:
+            texts = {f"{PREFIX}_{edge}": letter for edge, letter in letters.items()}
+    for name, text in texts.items():
+        set_text(viewer, name, text, _EDGES[name], font_size=11, box=True)
+
+
+def describe_position(viewer: Any, affine: Affine, window: str) -> str:
+    """Slice and window in the words of a reading room.
+
+    "k 366 (image 367), z -366.6 mm" along the volume's own slices; the
+    patient axis and mm alone on the other planes.
+    """
+    dims = viewer.dims
+    if dims.ndim != 3 or dims.ndisplay != 2:
+        return window
+    axis = dims.not_displayed[0]
+    point = np.array(dims.point, dtype=float)
+    # The world is the volume's index frame in mm: undo it to get the index.
+    scale = np.linalg.norm(affine[:3, :3], axis=0)
+    origin = (affine[:3, :3] / scale).T @ affine[:3, 3]
+    index = (point - origin) / scale
+    patient = affine[:3, :3] @ index + affine[:3, 3]
+    main = int(np.abs(affine[:3, axis]).argmax())
+    place = f"{'xyz'[main]} {patient[main]:.1f} mm"
+    if axis == 0:
+        k = round(float(index[0]))
+        place = f"k {k} (image {image_number(k)}), {place}"
+    return f"{place}\n{window}" if window else place
+
+
+def set_text(viewer: Any, name: str, text: str, position: str, **style: Any) -> None:
+    """Create, change or (with an empty text) hide one of our canvas overlays."""
+    overlays = viewer.canvas.overlays
+    if name not in overlays:
+        if not text:
+            return
+        overlays[name] = TextOverlay(
+            text=text, visible=True, position=position, **style
+        )
+        return
+    overlay = overlays[name]
+    if overlay.text != text:
+        overlay.text = text
+    if overlay.visible != bool(text):
+        overlay.visible = bool(text)
+
+
+def prepare(viewer: Any) -> None:
+    """Set what a viewer needs once a volume is in it: scale bar and point depth."""
+    scale_bar = viewer.canvas.overlays.scale_bar
+    scale_bar.visible = True
+    if viewer.dims.ndim == 3:
+        depth = (POINT_DEPTH_MM,) * 3
+        viewer.dims.margin_left = depth
+        viewer.dims.margin_right = depth
+
+
+def jump(viewer: Any, world: Sequence[float], zoom: float = 0.0) -> None:
+    """Show `world` (z, y, x in mm), in the middle of the canvas."""
+    viewer.dims.set_point(range(3), tuple(world))
+    camera = viewer.scene.camera
+    camera.center = tuple(world)
+    if zoom:
+        camera.zoom = max(camera.zoom, zoom)

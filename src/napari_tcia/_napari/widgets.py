@@ -1,0 +1,106 @@
+"""The docks: thin subclasses that meet the viewer's session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari import view
+from napari_tcia._napari.session import session_for
+from napari_tcia._qt.browser import Browser
+from napari_tcia._qt.citation_panel import CitationPanel
+from napari_tcia._qt.node_table import NodeTable
+from napari_tcia.core.model import Check, NodeRow
+
+JUMP_ZOOM = 4.0
+"""Canvas pixels per mm that a jump zooms in to, at least."""
+
+
+class BrowserDock(Browser):
+    """Search and open; what is opened becomes layers of the viewer."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        session = session_for(napari_viewer)
+        super().__init__(lambda: session.services, session.runner, parent)
+        self.opened.connect(session.add_cases)
+
+
+class CitationDock(CitationPanel):
+    """The one citation panel of a viewer."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        session_for(napari_viewer).adopt(self)
+
+
+class NodesDock(NodeTable):
+    """Nodes of the case of the active layer; a click shows one."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session_for(napari_viewer)
+        self._shown: Any = None
+        self._session.layers_changed.connect(self._refresh)
+        viewer = self._session.viewer
+        viewer.layers.selection.events.active.connect(self._refresh)
+        viewer.cursor.events.position.connect(self._under_cursor)
+        self.chosen.connect(self._jump)
+        self._refresh()
+
+    def _refresh(self, event: Any = None) -> None:
+        image = self._session.image()
+        if image is self._shown and image is not None:
+            return
+        self._shown = image
+        if image is None:
+            self.clear()
+            return
+        ours = case_layers.metadata_of(image) or {}
+        rows = case_layers.node_rows(ours)
+        colours = [
+            case_layers.POINT_COLOUR
+            if row.label is None
+            else case_layers.colour_of(row.label)
+            for row in rows
+        ]
+        checks = [Check(**check) for check in ours.get("checks", ())]
+        self.show_nodes(str(ours.get("case", "")), rows, colours, checks)
+
+    def _jump(self, row: NodeRow) -> None:
+        image, viewer = self._session.image(), self._session.viewer
+        if image is None or viewer is None:
+            return
+        world = image.data_to_world((row.k, *row.index[1:]))
+        view.jump(viewer, tuple(np.asarray(world, dtype=float)), JUMP_ZOOM)
+
+    def _under_cursor(self, event: Any = None) -> None:
+        viewer = self._session.viewer
+        if viewer is None or viewer.dims.ndisplay != 2 or not self.model.rows:
+            return
+        for layer in self._session.ours("reference"):
+            value = layer.get_value(viewer.cursor.position, world=True)
+            if value:
+                self.highlight(int(value))
+                return
+
+
+def open_docks(viewer: Any) -> BrowserDock:
+    """Dock browser and nodes as tabs on the right; return the browser.
+
+    The docks have the names that napari's own menu gives them, so that the
+    menu toggles these.
+    """
+    window = viewer.window
+    browser = BrowserDock(viewer)
+    dock = window.add_dock_widget(browser, name="Browser (napari-tcia)", area="right")
+    window.add_dock_widget(
+        NodesDock(viewer), name="Nodes (napari-tcia)", area="right", tabify=True
+    )
+    QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
+    session_for(viewer).ensure_panel()
+    return browser

@@ -1,0 +1,230 @@
+"""The nodes of a case as a table: click or Enter shows one in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tcia._qt.style import MARGIN, SPACING, Note, described, swatch
+from napari_tcia.core.geometry import image_number
+from napari_tcia.core.model import Check, NodeRow, worst
+
+_VERDICT = {"pass": "good", "warn": "warn", "fail": "bad"}
+CLASS_TIP = (
+    "Size class by RECIST 1.1 thresholds, acquisition plane, short axis: "
+    "below 10, 10 to below 15, 15 mm and above. Not benign or malignant."
+)
+
+
+def _mm(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.1f}"
+
+
+def _axes(row: NodeRow) -> str:
+    if row.long_axis_mm is None and row.short_axis_mm is None:
+        return "\u2013"
+    return f"{_mm(row.long_axis_mm)} \u00d7 {_mm(row.short_axis_mm)}"
+
+
+def _class(row: NodeRow) -> str:
+    return (row.size_class or "\u2013").replace(">=", "\u2265")
+
+
+COLUMNS: tuple[tuple[str, str, Callable[[NodeRow], str], Callable[[NodeRow], Any]], ...]
+COLUMNS = (
+    ("Node", "Number in this table", lambda r: str(r.id), lambda r: r.id),
+    (
+        "Axes, mm",
+        "Long \u00d7 short axis on the axial slice that maximises the short one",
+        _axes,
+        lambda r: r.short_axis_mm if r.short_axis_mm is not None else -1.0,
+    ),
+    ("Class", CLASS_TIP, _class, lambda r: r.size_class),
+    (
+        "Publ.",
+        "Diameter in the published point file, mm",
+        lambda r: _mm(r.published_size_mm),
+        lambda r: r.published_size_mm if r.published_size_mm is not None else -1.0,
+    ),
+    ("Image", "Slice, counted from 1", lambda r: str(image_number(r.k)), lambda r: r.k),
+    ("Source", "What the row rests on", lambda r: r.source, lambda r: r.source),
+)
+_SORT = Qt.ItemDataRole.UserRole
+
+
+class NodeModel(QAbstractTableModel):
+    """Rows of `NodeRow`; holds nothing else."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: tuple[NodeRow, ...] = ()
+        self._colours: tuple[str, ...] = ()
+
+    def set_rows(self, rows: Sequence[NodeRow], colours: Sequence[str]) -> None:
+        """Show `rows`, each with its colour."""
+        self.beginResetModel()
+        self.rows, self._colours = tuple(rows), tuple(colours)
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of nodes."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of columns."""
+        return 0 if parent is not None and parent.isValid() else len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        """Cell content, colour mark, sort key and alignment."""
+        row = self.rows[index.row()]
+        _, _, text, key = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return text(row)
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
+            return swatch(self._colours[index.row()])
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return describe(row)
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in (1, 3, 4):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return key(row) if role == _SORT else None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = 0
+    ) -> Any:
+        """Titles and their explanation."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section][0]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section][1]
+        return None
+
+
+def describe(row: NodeRow) -> str:
+    """Everything that is known of a node, as lines."""
+    x, y, z = row.centroid_lps
+    lines = [
+        f"Node {row.id}: k {row.k} (image {image_number(row.k)})",
+        f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm (LPS)",
+    ]
+    if row.volume_mm3 is not None:
+        lines.append(f"volume {row.volume_mm3:.0f} mm\u00b3")
+    if row.hu_mean is not None and row.hu_sd is not None:
+        lines.append(f"HU {row.hu_mean:.0f} \u00b1 {row.hu_sd:.0f}")
+    return "\n".join(lines)
+
+
+class NodeTable(QWidget):
+    """Verification badge above, one row per node below."""
+
+    chosen = Signal(object)
+    """The `NodeRow` to show."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.title = Note(meaning="muted")
+        self.badge = Note()
+        self.model = NodeModel(self)
+        self.sorted = QSortFilterProxyModel(self)
+        self.sorted.setSourceModel(self.model)
+        self.sorted.setSortRole(_SORT)
+        self.table = QTableView()
+        self.table.setModel(self.sorted)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setSortingEnabled(True)
+        self.table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.table.setShowGrid(False)
+        self.table.setTabKeyNavigation(False)
+        self.table.verticalHeader().setVisible(False)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
+        header.setStyleSheet("QHeaderView::section { padding: 2px 4px; }")
+        header.setMinimumSectionSize(36)
+        described(self.table, "Lymph nodes", "Click or press Enter to show a node")
+        self.table.setToolTip("")
+        self.table.clicked.connect(self._choose)
+        self.table.activated.connect(self._choose)
+        self.hint = Note(
+            "Measures are of the published annotations; the reference does not "
+            "name every node.",
+            size=11,
+        )
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.setSpacing(SPACING)
+        for widget in (self.title, self.badge):
+            layout.addWidget(widget)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.hint)
+        self.clear()
+
+    def clear(self) -> None:
+        """Say what would be here."""
+        self.model.set_rows((), ())
+        self.title.say("Open a case with lymph-node annotations to see its nodes here.")
+        self.badge.say("")
+        self.table.setVisible(False)
+        self.hint.setVisible(False)
+
+    def show_nodes(
+        self,
+        case: str,
+        rows: Sequence[NodeRow],
+        colours: Sequence[str],
+        checks: Sequence[Check] = (),
+    ) -> None:
+        """Show the nodes of a case and how well its annotations agree."""
+        self.model.set_rows(rows, colours)
+        count = f"{len(rows)} node" + ("" if len(rows) == 1 else "s")
+        self.title.say(f"{case}: {count} in the reference")
+        verdict = worst(tuple(checks))
+        doubts = [c.message for c in checks if c.verdict != "pass"]
+        if doubts:
+            self.badge.say("\n".join(f"! {text}" for text in doubts), _VERDICT[verdict])
+        elif checks:
+            self.badge.say(f"\u2713 {_agreed(checks)}", "good")
+        else:
+            self.badge.say("")
+        self.badge.setToolTip("\n".join(c.message for c in checks))
+        self.table.setVisible(bool(rows))
+        self.hint.setVisible(bool(rows))
+        if not rows:
+            self.title.say(f"{case}: no lymph-node annotations are open.")
+
+    def highlight(self, node: int | None) -> None:
+        """Light up the row of the node under the cursor; None for none."""
+        if node is None:
+            self.table.clearSelection()
+            return
+        for number, row in enumerate(self.model.rows):
+            if row.label == node:
+                place = self.sorted.mapFromSource(self.model.index(number, 0))
+                self.table.selectRow(place.row())
+                return
+
+    def _choose(self, index: QModelIndex) -> None:
+        self.chosen.emit(self.model.rows[self.sorted.mapToSource(index).row()])
+
+
+def _agreed(checks: Sequence[Check]) -> str:
+    if len(checks) == 1:
+        return checks[0].message
+    return f"Annotations and image agree ({len(checks)} checks passed)"

@@ -1,0 +1,113 @@
+"""A thin row for work under way: bar, amounts, rate, time left, cancel."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tcia._qt.style import SPACING, Note, described
+from napari_tcia.app.state import size_text
+from napari_tcia.core.task import Progress
+
+
+class Rate:
+    """Amount per second of one stage, measured from its start."""
+
+    def __init__(self) -> None:
+        self._stage: tuple[str, str] | None = None
+        self._start = (0.0, 0)
+
+    def update(self, progress: Progress, now: float) -> float | None:
+        """Rate after `progress`, None while there is too little to tell."""
+        stage = (progress.stage, progress.series_uid)
+        if stage != self._stage:
+            self._stage, self._start = stage, (now, progress.done)
+            return None
+        seconds, done = now - self._start[0], progress.done - self._start[1]
+        return done / seconds if seconds > 0.5 and done > 0 else None
+
+
+def describe(progress: Progress, rate: float | None) -> str:
+    """Amounts in words: "12 MB of 29 MB, 8 MB/s, 2 s left"."""
+    if not progress.total and not progress.done:
+        return ""
+    if progress.unit == "bytes":
+        done, total = size_text(progress.done), size_text(progress.total)
+    else:
+        done, total = str(progress.done), f"{progress.total} {progress.unit}".strip()
+    parts = [f"{done} of {total}" if progress.total else f"{done} {progress.unit}"]
+    if rate:
+        if progress.unit == "bytes":
+            parts.append(f"{size_text(rate)}/s")
+        if progress.total:
+            left = max(0, progress.total - progress.done) / rate
+            parts.append(
+                f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
+            )
+    return ", ".join(parts)
+
+
+class TaskRow(QWidget):
+    """Shows one task; asks for its end."""
+
+    cancelled = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rate = Rate()
+        self.stage = QLabel()
+        self.stage.setTextFormat(Qt.TextFormat.PlainText)
+        self.amount = Note(size=11)
+        self.amount.setWordWrap(False)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        described(self.bar, "Progress")
+        self.cancel_button = QPushButton("Cancel")
+        described(self.cancel_button, "Cancel", "Stop; what is complete stays (Esc)")
+        self.cancel_button.clicked.connect(self.cancelled)
+        words = QHBoxLayout()
+        words.addWidget(self.stage)
+        words.addStretch()
+        words.addWidget(self.amount)
+        left = QVBoxLayout()
+        left.setSpacing(4)
+        left.addLayout(words)
+        left.addWidget(self.bar)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
+        layout.addLayout(left, 1)
+        layout.addWidget(self.cancel_button)
+        self.setVisible(False)
+
+    def begin(self, stage: str) -> None:
+        """Appear, with a bar that only says "busy"."""
+        self._rate = Rate()
+        self.stage.setText(stage)
+        self.amount.setText("")
+        self.bar.setRange(0, 0)
+        self.setVisible(True)
+
+    def show_progress(self, progress: Progress) -> None:
+        """Render a moment of the work."""
+        rate = self._rate.update(progress, time.monotonic())
+        self.stage.setText(progress.stage)
+        self.amount.setText(describe(progress, rate))
+        fraction = progress.fraction
+        self.bar.setRange(0, 0 if fraction is None else 1000)
+        if fraction is not None:
+            self.bar.setValue(round(1000 * fraction))
+
+    def end(self) -> None:
+        """Disappear."""
+        self.setVisible(False)

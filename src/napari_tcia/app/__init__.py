@@ -1,0 +1,1 @@
+"""Use cases shared by window, command line and Python: the rooms, joined."""

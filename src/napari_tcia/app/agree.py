@@ -1,0 +1,205 @@
+"""Terms: what must be read, and the record that it was accepted."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from napari_tcia.app.services import Services
+from napari_tcia.archive import collections as collection_manager
+from napari_tcia.core.files import write_json
+from napari_tcia.core.model import (
+    Acceptance,
+    Issue,
+    SearchQuery,
+    Series,
+    Terms,
+)
+from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.errors import (
+    ArchiveError,
+    ControlledAccess,
+    NothingFound,
+    TciaError,
+    TermsUnknown,
+)
+from napari_tcia.terms import gate
+
+
+def terms(
+    services: Services,
+    series: Sequence[Series],
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[Terms, ...]:
+    """Terms of each (collection, licence) among `series`.
+
+    The Data Usage Policy is fetched where the archive offers it and kept with
+    its date, so that the record can say which words were shown.
+    """
+    report(Progress("Reading the terms"))
+    text, retrieved = _policy(services, token)
+    return gate.terms_for(
+        series,
+        archive_host=services.settings.archive_host,
+        policy_text=text,
+        retrieved=retrieved,
+        ledger=services.ledger,
+    )
+
+
+def terms_of_collection(
+    services: Services, name: str, *, token: CancelToken | None = None
+) -> tuple[Terms, ...]:
+    """Terms of a collection by name.
+
+    The licences are those of its series in the archive; the Collection
+    Manager and the catalogue answer where the archive lists none.
+
+    Raises
+    ------
+    NothingFound
+        No service and no catalogue knows the collection.
+    """
+    known = services.catalogue.find_collection(name)
+    name = known.name if known else name
+    failure: ArchiveError | None = None
+    try:
+        rows = services.nbia.series(SearchQuery(collection=name), token).items
+    except ArchiveError as error:
+        rows, failure = (), error
+    if not rows:
+        rows = _described(services, name, token)
+    if not rows and known is not None:
+        rows = tuple(
+            Series("", collection=known.name, licence_name=licence, doi=known.doi)
+            for licence in known.licences
+        )
+    if not rows:
+        if failure is not None:
+            raise failure
+        raise NothingFound(
+            f"No collection is called {name!r} at {services.settings.archive_host}.",
+            "List the names with: napari-tcia collections",
+        )
+    return terms(services, rows, token=token)
+
+
+def accept(
+    services: Services, wanted: Sequence[Terms], name: str
+) -> tuple[Acceptance, ...]:
+    """Record that `name` accepts the documents of `wanted`.
+
+    Raises
+    ------
+    ControlledAccess, TermsUnknown
+        There is something among them that cannot be accepted here; nothing
+        is recorded.
+    """
+    for one in wanted:
+        gate.refuse(one)
+    return tuple(
+        one.accepted or services.ledger.accept(one, name.strip()) for one in wanted
+    )
+
+
+def revoke(
+    services: Services, collection: str, name: str = ""
+) -> tuple[Acceptance, ...]:
+    """Withdraw every standing acceptance of `collection` at this archive.
+
+    Raises
+    ------
+    NothingFound
+        None stands.
+    """
+    known = services.catalogue.find_collection(collection)
+    collection = known.name if known else collection
+    revoked = services.ledger.revoke(
+        services.settings.archive_host, collection, name or account_name()
+    )
+    if not revoked:
+        raise NothingFound(
+            f"No acceptance of {collection!r} stands for "
+            f"{services.settings.archive_host}.",
+            "List the records with: napari-tcia ledger",
+        )
+    return revoked
+
+
+def account_name() -> str:
+    """Name of the account that runs this, used where no name was given."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown account"
+
+
+def unacceptable(wanted: Sequence[Terms]) -> tuple[Issue, ...]:
+    """Issues for those terms that cannot be accepted, for a mixed collection."""
+    found = []
+    for one in wanted:
+        try:
+            gate.refuse(one)
+        except (ControlledAccess, TermsUnknown) as error:
+            found.append(Issue("error", error.code, str(error), {"exit_code": 3}))
+    return tuple(found)
+
+
+def acceptable(wanted: Sequence[Terms]) -> tuple[Terms, ...]:
+    """Those of `wanted` that can be accepted.
+
+    Raises
+    ------
+    ControlledAccess, TermsUnknown
+        None of them can.
+    """
+    found = []
+    refused: TciaError | None = None
+    for one in wanted:
+        try:
+            gate.refuse(one)
+        except (ControlledAccess, TermsUnknown) as error:
+            refused = error
+        else:
+            found.append(one)
+    if not found and refused is not None:
+        raise refused
+    return tuple(found)
+
+
+def _described(
+    services: Services, name: str, token: CancelToken | None
+) -> tuple[Series, ...]:
+    try:
+        found = collection_manager.describe(
+            services.transport, services.settings, name, token=token
+        )
+    except ArchiveError:
+        return ()
+    if found is None or not found.licence:
+        return ()
+    return (
+        Series("", collection=found.name, licence_name=found.licence, doi=found.doi),
+    )
+
+
+def _policy(services: Services, token: CancelToken | None) -> tuple[str | None, str]:
+    """Official policy text and the date it was fetched; kept for later."""
+    host = services.settings.archive_host.replace(":", "_")
+    kept = services.settings.home / "terms" / f"{host}.json"
+    try:
+        text = services.nbia.user_agreement(token)
+    except (ArchiveError, NothingFound):
+        text = None
+    if text:
+        retrieved = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(kept, {"text": text, "retrieved": retrieved})
+        return text, retrieved
+    if kept.is_file():
+        record = json.loads(kept.read_text(encoding="utf-8"))
+        return str(record["text"]), str(record["retrieved"])
+    return None, ""

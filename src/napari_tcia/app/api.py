@@ -1,0 +1,245 @@
+"""The Python API: the use cases with the environment's settings.
+
+Every action of the window has its twin here. Imported lazily as
+``napari_tcia``: ``import napari_tcia as nt; nt.search(collection="CT Lymph Nodes")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tcia.app import agree
+from napari_tcia.app import case as _case
+from napari_tcia.app import fetch as _fetch
+from napari_tcia.app import search as _search
+from napari_tcia.app.folder import admit, credited
+from napari_tcia.app.handover import cite, export
+from napari_tcia.app.passports import passports
+from napari_tcia.app.services import Services
+from napari_tcia.core.model import (
+    Acceptance,
+    Collection,
+    LabelSet,
+    Listing,
+    PointSet,
+    SearchQuery,
+    Series,
+    Terms,
+    Volume,
+)
+from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.nodes import labels as _labels
+from napari_tcia.nodes import match as _match
+from napari_tcia.nodes import points as _points
+from napari_tcia.volume import read as _read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "accept",
+    "cite",
+    "collections",
+    "export",
+    "get",
+    "inspect",
+    "node_table",
+    "open_case",
+    "read_labels",
+    "read_points",
+    "read_volume",
+    "revoke",
+    "search",
+    "terms",
+]
+
+
+def collections(*, offline: bool = False) -> Listing[Collection]:
+    """List the collections of the configured archive.
+
+    Parameters
+    ----------
+    offline : bool
+        The bundled catalogue only; no network.
+    """
+    return _search.collections(Services.open(), offline=offline)
+
+
+def search(
+    collection: str = "",
+    *,
+    patient: str = "",
+    modality: str = "",
+    body_part: str = "",
+    series_uid: str = "",
+    text: str = "",
+    has_labels: bool | None = None,
+    offline: bool = False,
+) -> Listing[Series]:
+    """List series of the configured archive, enriched by the catalogue.
+
+    Returns
+    -------
+    Listing of Series
+        Iterable; its ``issues`` say what could not be asked.
+    """
+    query = SearchQuery(
+        collection=collection,
+        patient=patient,
+        modality=modality,
+        body_part=body_part,
+        series_uid=series_uid,
+        text=text,
+        has_labels=has_labels,
+    )
+    return _search.search(Services.open(), query, offline=offline)
+
+
+def terms(collection: str) -> tuple[Terms, ...]:
+    """Terms of a collection, one per licence in it."""
+    return agree.terms_of_collection(Services.open(), collection)
+
+
+def accept(collection: str, *, name: str) -> tuple[Acceptance, ...]:
+    """Accept the terms of a collection in the name of `name`.
+
+    Read ``terms(collection)`` first: the call records that its licence and the
+    Data Usage Policy were read and are accepted.
+
+    Raises
+    ------
+    ControlledAccess, TermsUnknown
+        There is nothing that could be accepted here.
+    """
+    services = Services.open()
+    return agree.accept(services, agree.terms_of_collection(services, collection), name)
+
+
+def revoke(collection: str, *, name: str = "") -> tuple[Acceptance, ...]:
+    """Withdraw the acceptance of a collection's terms at this archive."""
+    return agree.revoke(Services.open(), collection, name)
+
+
+def get(
+    target: str | Sequence[str],
+    out: str | Path | None = None,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Listing[_fetch.Fetched]:
+    """Fetch series, patients or manifests, verified.
+
+    Raises
+    ------
+    TciaError
+        The one that decides when any series failed; the others are done.
+    """
+    services = Services.open()
+    targets = [target] if isinstance(target, str) else list(target)
+    series = [s for t in targets for s in _fetch.resolve(services, t, token=token)]
+    listing = _fetch.get(
+        services, series, out=Path(out) if out else None, report=report, token=token
+    )
+    error = _fetch.first_error([row.error for row in listing if row.error])
+    if error is not None:
+        raise error
+    return listing
+
+
+def open_case(
+    target: str | Path,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[_case.Case, ...]:
+    """Read a case with its annotations, fetching what is missing."""
+    return _case.open_case(Services.open(), target, report=report, token=token)
+
+
+def read_volume(
+    path: str | Path | Sequence[str | Path],
+    *,
+    series_uid: str | None = None,
+    report: Report | None = None,
+    token: CancelToken | None = None,
+    allow_fail: bool = False,
+) -> Volume:
+    """Read one image series as a volume, with its passport.
+
+    Parameters
+    ----------
+    path : path or sequence of paths
+        A folder, a file, or the files of a series.
+    series_uid : str, optional
+        Which series, where a folder holds several.
+    allow_fail : bool
+        Return a volume whose geometry fails; annotation, measuring and export
+        refuse it.
+
+    Returns
+    -------
+    Volume
+        ``array`` (k, j, i), ``affine`` (k, j, i, 1) to LPS mm.
+
+    Raises
+    ------
+    NoDicom, MixedSeries, BrokenGeometry, CorruptData, UnsupportedData
+        As documented for `napari_tcia.volume.read.read_volume`.
+    TermsNotAccepted
+        The path lies below HOME and its acceptance was revoked.
+    """
+    services = Services.open()
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+    for one in paths:
+        admit(services, one)
+    volume = _read.read_volume(
+        paths if len(paths) > 1 else paths[0],
+        series_uid=series_uid,
+        report=report,
+        token=token,
+        allow_fail=allow_fail,
+    )
+    return credited(services, volume, paths[0])
+
+
+def read_labels(path: str | Path, volume: Volume) -> list[LabelSet]:
+    """Read a DICOM SEG or a NIfTI mask onto the grid of `volume`.
+
+    Raises
+    ------
+    GeometryMismatch, WrongSeries, UnreadableAnnotation
+        It does not lie on that grid, or is not what it says.
+    """
+    admit(Services.open(), Path(path))
+    return _labels.read_labels(Path(path), volume)
+
+
+def read_points(path: str | Path, volume: Volume) -> PointSet:
+    """Read published node positions for `volume`.
+
+    Raises
+    ------
+    NothingFound, UnreadableAnnotation
+        No rows for this patient, or no known form.
+    """
+    admit(Services.open(), Path(path))
+    return _points.read_points(Path(path), volume)
+
+
+def node_table(
+    volume: Volume,
+    labels: Sequence[LabelSet] = (),
+    points: PointSet | None = None,
+) -> pd.DataFrame:
+    """One row per node: position, axes, volume, HU, size class.
+
+    Lengths are mm in the axial plane, volumes mm3, ``centroid_lps`` LPS mm.
+    """
+    return _match.node_table(volume, labels, points)
+
+
+def inspect(path: str | Path) -> tuple[dict[str, Any], ...]:
+    """Passport of each image series in `path`: verdict, shape, spacing, checks."""
+    return passports(path)

@@ -1,0 +1,363 @@
+"""A case: a volume with its annotations, read and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
+from napari_tcia.app.folder import (
+    admit,
+    place_of,
+    provenance_of,
+    stored_below,
+    stored_facts,
+)
+from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue
+from napari_tcia.app.services import Services
+from napari_tcia.core.model import (
+    Check,
+    Issue,
+    LabelSet,
+    NodeRow,
+    PointSet,
+    Provenance,
+    Series,
+    StoredSeries,
+    Volume,
+)
+from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.errors import (
+    MixedSeries,
+    NoDicom,
+    NothingFound,
+    VerificationError,
+)
+from napari_tcia.nodes.candidates import read_candidates
+from napari_tcia.nodes.known_issues import known_issues
+from napari_tcia.nodes.labels import read_labels
+from napari_tcia.nodes.match import node_rows
+from napari_tcia.nodes.points import read_points
+from napari_tcia.nodes.verify import verify
+from napari_tcia.volume.headers import SeriesHeaders, survey
+from napari_tcia.volume.read import read_volume
+
+POINT_ZIP = "MED_ABD_LYMPH_*.zip"
+POINT_FILES = ("*_lymphnodes_indices.txt", "*_lymphnodes_[pP]hysical[pP]oints.txt")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One volume and what is known on its grid.
+
+    Attributes
+    ----------
+    name : str
+        Patient ID, or the folder's name where the origin is unknown (a
+        stranger's patient ID is not for layer names).
+    nodes : tuple of NodeRow
+    checks : tuple of Check
+        How well annotations and image agree.
+    issues : tuple of Issue
+        Known issues of the case, and annotations that could not be read.
+    """
+
+    name: str
+    volume: Volume
+    labels: tuple[LabelSet, ...] = ()
+    points: PointSet | None = None
+    candidates: tuple[PointSet, ...] = ()
+    nodes: tuple[NodeRow, ...] = ()
+    checks: tuple[Check, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Of every part, for citations."""
+        parts = [self.volume.provenance]
+        parts += [labels.provenance for labels in self.labels]
+        parts += [self.points.provenance] if self.points else []
+        parts += [points.provenance for points in self.candidates]
+        return tuple(dict.fromkeys(parts))
+
+
+def open_case(
+    services: Services,
+    target: str | Path | Sequence[Series],
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[Case, ...]:
+    """Read what `target` names, fetching what is missing.
+
+    Parameters
+    ----------
+    target : str, Path or sequence of Series
+        A folder or file, a series UID, a patient ID, a manifest, or rows of
+        a search.
+
+    Raises
+    ------
+    AccessError
+        Terms stand in the way; nothing was fetched.
+    NothingFound, ArchiveError, VerificationError
+        As the rooms say.
+    """
+    token = token or CancelToken()
+    if isinstance(target, (str, Path)):
+        path = Path(target)
+        is_manifest = path.suffix.lower() in (".tcia", ".s5cmd", ".csv")
+        if path.exists() and not is_manifest:
+            return open_path(services, path, report=report, token=token)
+        if not path.exists() and (isinstance(target, Path) or len(path.parts) > 1):
+            raise NothingFound(f"{path} does not exist.", "Check the spelling.")
+        series = resolve(services, str(target), token=token)
+        if len(series) == 1:
+            series = companions(services, series[0], token=token)
+    else:
+        series = tuple(target)
+    listing = get(services, series, report=report, token=token)
+    failed = [row.error for row in listing if row.error is not None]
+    wanted = {s.series_uid: s for s in series}
+    image_failed = [
+        row.error
+        for row in listing
+        if row.error is not None
+        and wanted[row.series_uid].modality not in ANNOTATION_MODALITIES
+    ]
+    if image_failed or len(failed) == len(listing.items):
+        decisive = first_error(image_failed or failed)
+        assert decisive is not None
+        raise decisive
+    kept = [services.store.find(services.settings.archive_host, uid) for uid in wanted]
+    return _read_stored(
+        services, [k for k in kept if k], listing.issues, report=report, token=token
+    )
+
+
+def open_path(
+    services: Services,
+    path: Path,
+    *,
+    series_uid: str | None = None,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[Case, ...]:
+    """Read a folder or file: the user's own, or one below HOME.
+
+    Each image series becomes a case, with every SEG, mask and point file
+    found beside it that belongs to it. Below HOME the gate is asked again.
+
+    Raises
+    ------
+    NoDicom
+        No image series there.
+    MixedSeries
+        Several image series lie mixed in one folder.
+    """
+    token = token or CancelToken()
+    admit(services, path)
+    if services.keeps(path):
+        return _open_kept(services, path, report=report, token=token)
+    report(Progress(f"Looking through {path.name}"))
+    if path.is_file():
+        # One file stands for its series; a SEG for the images beside it.
+        alone = survey([path])
+        series_uid = next((s.series_uid for s in alone if s.is_image), series_uid)
+        path = path.parent if alone else path
+    found = survey(path, report=report, token=token)
+    images = [s for s in found if s.is_image]
+    if series_uid:
+        images = [s for s in images if s.series_uid == series_uid]
+    if not images:
+        raise NoDicom(
+            f"{path} holds no DICOM image.",
+            "Choose the folder that holds the .dcm files of a series.",
+        )
+    refuse_mixed(images)
+    annotations = [s for s in found if s.modality == "SEG"]
+    alone_here = len([s for s in found if s.is_image]) == 1
+    return tuple(
+        _read(
+            place_of(image),
+            image.series_uid,
+            provenance_of(services, image, path),
+            [
+                (one, provenance_of(services, one, path))
+                for one in annotations
+                if _belongs(one, image, len(images))
+            ],
+            _masks(path) if alone_here else [],
+            _points(path),
+            name=path.name,
+            report=report,
+            token=token,
+        )
+        for image in images
+    )
+
+
+def _open_kept(
+    services: Services, path: Path, *, report: Report, token: CancelToken
+) -> tuple[Case, ...]:
+    """Open what is kept at `path`, with all that is kept of the same studies."""
+    below = stored_below(services, path)
+    studies = {kept.series.study_uid for kept in below}
+    beside = [k for k in services.store.all() if k.series.study_uid in studies]
+    if not any(_is_image(kept) for kept in beside):
+        raise NoDicom(
+            f"{path} holds no image series.",
+            "Fetch its patient: napari-tcia get <patient ID>",
+        )
+    return _read_stored(services, beside, (), report=report, token=token)
+
+
+def refuse_mixed(images: Sequence[SeriesHeaders]) -> None:
+    """Raise `MixedSeries` when two image series share a folder."""
+    for first in images:
+        for second in images:
+            if first.series_uid >= second.series_uid:
+                continue
+            shared = {f.parent for f in first.files} & {f.parent for f in second.files}
+            if shared:
+                raise MixedSeries(
+                    f"{shared.pop()} holds two image series: "
+                    f"{first.series_uid} and {second.series_uid}.",
+                    "Name the one to read by its series UID.",
+                    series_uids=[first.series_uid, second.series_uid],
+                )
+
+
+def _read_stored(
+    services: Services,
+    kept: Sequence[StoredSeries],
+    issues: tuple[Issue, ...],
+    *,
+    report: Report,
+    token: CancelToken,
+) -> tuple[Case, ...]:
+    cases = []
+    for image in filter(_is_image, kept):
+        beside = [
+            (headers, stored_facts(services, k))
+            for k in kept
+            if k.series.modality == "SEG"
+            and k.series.study_uid == image.series.study_uid
+            for headers in survey(k.path)
+        ]
+        supplements = [
+            found
+            for name in SUPPLEMENTS.get(image.series.collection, ())
+            if (found := services.store.find_file(image.archive_host, name))
+        ]
+        case = _read(
+            image.path,
+            image.series.series_uid,
+            stored_facts(services, image),
+            beside,
+            [],
+            supplements,
+            name=image.series.patient_id,
+            declared_images=image.series.images,
+            report=report,
+            token=token,
+        )
+        cases.append(dataclasses.replace(case, issues=case.issues + issues))
+    return tuple(cases)
+
+
+def _read(
+    files: Path | Sequence[Path],
+    series_uid: str,
+    provenance: Provenance,
+    annotations: Iterable[tuple[SeriesHeaders, Provenance]],
+    masks: Iterable[Path],
+    point_sources: Sequence[Path],
+    *,
+    name: str,
+    declared_images: int | None = None,
+    report: Report,
+    token: CancelToken,
+) -> Case:
+    volume = read_volume(
+        files,
+        series_uid=series_uid,
+        report=report,
+        token=token,
+        allow_fail=True,
+        provenance=provenance,
+        declared_images=declared_images,
+    )
+    if volume.passport.verdict == "fail":
+        # Shown, and refused for annotation, measuring and export.
+        return Case(name=_name(volume, name), volume=volume, issues=_failed(volume))
+    issues: list[Issue] = list(known_issues(volume.provenance.patient_id))
+    labels: list[LabelSet] = []
+    report(Progress("Placing annotations"))
+    sources = [(f, origin) for one, origin in annotations for f in one.files]
+    for source, origin in [*sources, *((mask, None) for mask in masks)]:
+        token.raise_if_cancelled()
+        try:
+            labels += read_labels(source, volume, provenance=origin)
+        except VerificationError as error:
+            issues.append(as_issue(error))
+    points: PointSet | None = None
+    candidates: tuple[PointSet, ...] = ()
+    for source in point_sources:
+        try:
+            points = points or read_points(source, volume)
+        except NothingFound:
+            pass  # the zip of the collection holds no rows for this patient
+        except VerificationError as error:
+            issues.append(as_issue(error))
+        # Candidates are an addition of the same sources; most have none.
+        with contextlib.suppress(NothingFound, VerificationError):
+            candidates = candidates or read_candidates(source, volume)
+    report(Progress("Measuring nodes"))
+    token.raise_if_cancelled()
+    return Case(
+        name=_name(volume, name),
+        volume=volume,
+        labels=tuple(labels),
+        points=points,
+        candidates=candidates,
+        nodes=node_rows(volume, labels, points),
+        checks=verify(volume, labels, points),
+        issues=tuple(issues),
+    )
+
+
+def _name(volume: Volume, fallback: str) -> str:
+    if volume.provenance.origin == "unknown":
+        return fallback
+    return volume.provenance.patient_id or fallback
+
+
+def _failed(volume: Volume) -> tuple[Issue, ...]:
+    return tuple(
+        Issue("error", check.code, check.message, {"files": list(check.files)})
+        for check in volume.passport.checks
+        if check.verdict == "fail"
+    )
+
+
+def _is_image(kept: StoredSeries) -> bool:
+    return kept.series.modality not in ANNOTATION_MODALITIES
+
+
+def _belongs(annotation: SeriesHeaders, image: SeriesHeaders, count: int) -> bool:
+    if annotation.referenced_series_uid:
+        return annotation.referenced_series_uid == image.series_uid
+    return annotation.study_uid == image.study_uid or count == 1
+
+
+def _masks(root: Path) -> list[Path]:
+    return sorted([*root.rglob("*.nii.gz"), *root.rglob("*.nii")])
+
+
+def _points(root: Path) -> list[Path]:
+    folders = {f.parent for pattern in POINT_FILES for f in root.rglob(pattern)}
+    return sorted(folders) + sorted(root.rglob(POINT_ZIP))

@@ -1,0 +1,68 @@
+"""Doctor: what is installed, where things are kept, which services answer."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib import metadata
+
+from napari_tcia.app.services import Services
+from napari_tcia.core.settings import netloc
+from napari_tcia.errors import TciaError
+
+REQUIRED = ("napari-tcia", "napari", "pydicom", "highdicom", "nibabel", "scikit-image")
+EXTRAS = {
+    "PyQt6": "all",
+    "pylibjpeg": "codecs",
+    "pyjpegls": "codecs",
+    "python-gdcm": "codecs",
+    "slicerio": "slicer",
+    "citeproc-py": "styles",
+}
+"""Optional packages and the extra that brings each."""
+
+
+def examine() -> list[dict[str, str]]:
+    """Findings as rows of state ("ok", "missing", "failed"), what, text."""
+    rows = [_row("ok", "Python", sys.version.split()[0])]
+    for name in REQUIRED:
+        rows.append(_package(name, ""))
+    for name, extra in EXTRAS.items():
+        rows.append(_package(name, f'pip install "napari-tcia[{extra}]"'))
+    services = Services.open()
+    settings = services.settings
+    free = shutil.disk_usage(settings.home).free
+    rows.append(_row("ok", "home", f"{settings.home} ({free / 1e9:.1f} GB free)"))
+    rows.append(_row("ok", "stored series", str(len(services.store.all()))))
+    broken = [i for i in services.ledger.verify() if i.level == "error"]
+    rows.append(
+        _row(
+            "failed" if broken else "ok",
+            "acceptances",
+            broken[0].message if broken else f"{len(services.ledger.records())}",
+        )
+    )
+    rows.append(_row("ok", "catalogue", services.catalogue.date))
+    for what, url in (
+        ("archive", f"{settings.archive}/v4/getCollectionValues"),
+        ("collections", f"{settings.collections}/v2/collections/?per_page=1"),
+        ("datacite", f"{settings.datacite}/dois/10.7937/K9/TCIA.2015.AQIIDCNM"),
+    ):
+        try:
+            reply = services.transport.get(url)
+        except TciaError as error:
+            rows.append(_row("failed", what, str(error)))
+        else:
+            rows.append(_row("ok", what, f"{netloc(url)} answers ({reply.status})"))
+    return rows
+
+
+def _package(name: str, install: str) -> dict[str, str]:
+    try:
+        return _row("ok", name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return _row("missing", name, install or "not installed")
+
+
+def _row(state: str, what: str, text: str) -> dict[str, str]:
+    return {"state": state, "what": what, "text": text}

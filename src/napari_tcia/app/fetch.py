@@ -1,0 +1,222 @@
+"""Fetch: from what a user names to verified series on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_tcia.app import agree
+from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
+from napari_tcia.app.services import Services
+from napari_tcia.archive.manifest import parse_manifest
+from napari_tcia.core.model import (
+    AccessGrant,
+    Issue,
+    Listing,
+    SearchQuery,
+    Series,
+    StoredSeries,
+    Terms,
+)
+from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.errors import EXIT_ORDER, ArchiveError, NothingFound, TciaError
+from napari_tcia.terms import gate
+from napari_tcia.transfer.download import fetch_file, fetch_series
+from napari_tcia.transfer.store import Store
+
+SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
+"""Supplementary annotation files, by collection, at the base of `files`."""
+MANIFESTS = (".tcia", ".s5cmd", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one series.
+
+    `state` is ``"done"``, ``"present"`` (verified earlier) or ``"failed"``.
+    """
+
+    series_uid: str
+    state: str
+    path: Path | None = None
+    files: int | None = None
+    bytes: int | None = None
+    source: str | None = None
+    error: TciaError | None = None
+
+
+def first_error(errors: Sequence[TciaError]) -> TciaError | None:
+    """The error that decides, by `EXIT_ORDER`."""
+    for code in EXIT_ORDER:
+        for error in errors:
+            if error.exit_code == code:
+                return error
+    return errors[0] if errors else None
+
+
+def resolve(
+    services: Services, target: str, *, token: CancelToken | None = None
+) -> tuple[Series, ...]:
+    """Series that `target` names: a series UID, a patient ID or a manifest.
+
+    A patient means its CT (every series where there is no CT) and the
+    annotations in the same study. Where the archive does not answer, what is
+    already stored still resolves.
+
+    Raises
+    ------
+    NothingFound
+        Nobody knows `target`.
+    ArchiveError
+        The archive fails and nothing is stored.
+    """
+    path = Path(target)
+    if path.suffix.lower() in MANIFESTS and path.is_file():
+        uids = parse_manifest(path).series_uids
+        if not uids:
+            raise NothingFound(
+                f"{path.name} names no series.",
+                "A manifest holds one SeriesInstanceUID per line.",
+            )
+        return tuple(s for uid in uids for s in resolve(services, uid, token=token))
+    is_uid = "." in target and set(target) <= set("0123456789.")
+    query = SearchQuery(series_uid=target) if is_uid else SearchQuery(patient=target)
+    kept = tuple(
+        s.series
+        for s in services.store.all()
+        if target in (s.series.series_uid, s.series.patient_id)
+        and s.archive_host == services.settings.archive_host
+    )
+    try:
+        rows = ask(services, query, token=token).items
+    except ArchiveError:
+        if kept:
+            return kept
+        raise
+    if not rows and kept:
+        return kept
+    if not rows:
+        kind = "series" if is_uid else "patient"
+        raise NothingFound(
+            f"{services.settings.archive_host} knows no {kind} {target}.",
+            "Find what there is with: napari-tcia search",
+        )
+    return rows if is_uid else case_series(rows)
+
+
+def case_series(rows: Sequence[Series]) -> tuple[Series, ...]:
+    """Of a patient's series: the CT and the annotations of the same studies."""
+    ct = [row for row in rows if row.modality == "CT"]
+    if not ct:
+        return tuple(rows)
+    studies = {row.study_uid for row in ct}
+    return tuple(
+        row
+        for row in rows
+        if row.modality == "CT"
+        or (row.modality in ANNOTATION_MODALITIES and row.study_uid in studies)
+    )
+
+
+def companions(
+    services: Services, series: Series, *, token: CancelToken | None = None
+) -> tuple[Series, ...]:
+    """`series` with what belongs to it in the same study.
+
+    An image brings its annotations; an annotation brings the CT it lies on.
+    """
+    listing = search(services, SearchQuery(study_uid=series.study_uid), token=token)
+    if series.modality in ANNOTATION_MODALITIES:
+        images = [row for row in listing if row.modality == "CT"]
+        return (*images, series)
+    notes = [row for row in listing if row.modality in ANNOTATION_MODALITIES]
+    return (series, *notes)
+
+
+def stored(services: Services, series_uid: str) -> StoredSeries | None:
+    """The verified copy of a series from the configured archive, if any."""
+    return services.store.find(services.settings.archive_host, series_uid)
+
+
+def get(
+    services: Services,
+    series: Sequence[Series],
+    *,
+    out: Path | None = None,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Listing[Fetched]:
+    """Fetch `series`, each on its own: one failure does not undo another.
+
+    Terms are read once, when something has to be fetched; the ledger is asked
+    again for every series.
+
+    Parameters
+    ----------
+    out : Path, optional
+        A folder of the user instead of the store.
+
+    Returns
+    -------
+    Listing of Fetched
+        In the order of `series`.
+
+    Raises
+    ------
+    Cancelled
+        The user stopped; finished series stay.
+    """
+    token = token or CancelToken()
+    store = Store(out) if out else services.store
+    rows: list[Fetched] = []
+    issues: list[Issue] = []
+    supplements: dict[str, AccessGrant] = {}
+    shown: tuple[Terms, ...] = ()
+    for one in dict.fromkeys(series):
+        token.raise_if_cancelled()
+        try:
+            kept = store.find(services.settings.archive_host, one.series_uid)
+            if kept is not None:
+                gate.recheck(kept, services.settings.archive_host, services.ledger)
+                rows.append(_row(kept, "present"))
+                continue
+            shown = shown or agree.terms(services, series, report=report, token=token)
+            access = gate.grant([one], shown, services.ledger)
+            supplements[one.collection] = access
+            done = fetch_series(
+                one, services.nbia, access, store, report=report, token=token
+            )
+            rows.append(_row(done, "done"))
+        except TciaError as error:
+            rows.append(Fetched(one.series_uid, "failed", error=error))
+            issues.append(as_issue(error))
+    for collection, access in supplements.items():
+        for name in SUPPLEMENTS.get(collection, ()):
+            try:
+                fetch_file(
+                    name,
+                    collection,
+                    services.nbia,
+                    access,
+                    store,
+                    report=report,
+                    token=token,
+                )
+            except (ArchiveError, NothingFound) as error:
+                # The images are whole without it; the user is told.
+                issues.append(
+                    Issue(
+                        "warn",
+                        "supplement_missing",
+                        f"The published points ({name}) could not be fetched: {error}",
+                        {"file": name},
+                    )
+                )
+    return Listing(tuple(rows), tuple(issues))
+
+
+def _row(kept: StoredSeries, state: str) -> Fetched:
+    return Fetched(
+        kept.series.series_uid, state, kept.path, kept.files, kept.bytes, kept.source
+    )

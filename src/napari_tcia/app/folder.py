@@ -1,0 +1,139 @@
+"""What a folder is: ours, recognisably TCIA's, or of unknown origin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from napari_tcia.app.services import Services
+from napari_tcia.cite.provenance import FolderFacts, recognise
+from napari_tcia.core.model import TWIN_UID_ROOT, Provenance, StoredSeries, Volume
+from napari_tcia.errors import TermsNotAccepted
+from napari_tcia.terms import gate
+from napari_tcia.terms.licence import identify
+from napari_tcia.volume.headers import SeriesHeaders, survey
+
+
+def admit(services: Services, path: Path) -> None:
+    """Let `path` be opened, or say which terms stand in the way.
+
+    A user's own folder opens freely; whatever lies below HOME came through
+    the gate and passes it again.
+
+    Raises
+    ------
+    TermsNotAccepted
+        Below HOME, and no acceptance stands for the series there.
+    """
+    if not services.keeps(path):
+        return
+    for kept in stored_below(services, path):
+        gate.recheck(kept, kept.archive_host, services.ledger)
+
+
+def stored_below(services: Services, path: Path) -> list[StoredSeries]:
+    """Stored series at, above or below `path`.
+
+    Raises
+    ------
+    TermsNotAccepted
+        `path` lies in the store, but no record speaks for it.
+    """
+    target = path.resolve()
+    found = [
+        kept
+        for kept in services.store.all()
+        if target.is_relative_to(kept.path.resolve())
+        or kept.path.resolve().is_relative_to(target)
+    ]
+    if not found and target.is_relative_to(services.store.root.resolve()):
+        raise TermsNotAccepted(
+            f"{path} is kept by napari-tcia but has no record of accepted terms.",
+            "Fetch the series again: napari-tcia get <series UID>",
+        )
+    return found
+
+
+def stored_facts(services: Services, kept: StoredSeries) -> Provenance:
+    """Provenance of a stored series, once the gate lets it open again.
+
+    Raises
+    ------
+    TermsNotAccepted
+        Its acceptance was revoked.
+    """
+    acceptance = gate.recheck(kept, kept.archive_host, services.ledger)
+    series = kept.series
+    return Provenance(
+        origin="archive",
+        collection=series.collection,
+        patient_id=series.patient_id,
+        study_uid=series.study_uid,
+        series_uid=series.series_uid,
+        modality=series.modality,
+        doi=series.doi,
+        licence_id=identify(series.licence_name, series.licence_uri).id,
+        licence_name=series.licence_name,
+        licence_uri=series.licence_uri,
+        archive_host=kept.archive_host,
+        source=kept.source,
+        terms="accepted",
+        acceptance_id=acceptance.id,
+        retrieved=kept.retrieved,
+        synthetic=series.series_uid.startswith(TWIN_UID_ROOT),
+    )
+
+
+def provenance_of(services: Services, headers: SeriesHeaders, path: Path) -> Provenance:
+    """Provenance of a series found in a folder.
+
+    Below HOME it is the store's record; elsewhere it is recognised from the
+    headers, the catalogue, and a LICENSE or ``metadata.csv`` beside it.
+    """
+    if services.keeps(path):
+        for kept in stored_below(services, path):
+            if kept.series.series_uid == headers.series_uid:
+                return stored_facts(services, kept)
+    folders = {f.parent for f in headers.files}
+    folders |= {f.parent for f in folders}
+    known = services.catalogue.find_series(headers.series_uid)
+    found = recognise(
+        FolderFacts(
+            series_uid=headers.series_uid,
+            study_uid=headers.study_uid,
+            patient_id=headers.patient_id,
+            modality=headers.modality,
+            frame_of_reference_uid=headers.frame_of_reference_uid,
+            ctp_collection=headers.ctp_collection,
+            synthetic=headers.synthetic,
+            catalogue_collection=known.collection if known else "",
+            licence_text=_first_text(folders, "LICENSE"),
+            metadata_csv=_first_text(folders, "metadata.csv"),
+        ),
+        services.catalogue.find_collection,
+    )
+    licence = identify(found.licence_name, found.licence_uri)
+    return replace(found, licence_id=licence.id if found.licence_name else "")
+
+
+def place_of(headers: SeriesHeaders) -> Path | tuple[Path, ...]:
+    """What to read for a series: its folder, so that damaged files there show."""
+    folders = {file.parent for file in headers.files}
+    return folders.pop() if len(folders) == 1 else headers.files
+
+
+def credited(services: Services, volume: Volume, path: Path) -> Volume:
+    """`volume`, read from `path`, with the provenance that `path` tells."""
+    first = next(file for file in volume.files if file is not None)
+    found = provenance_of(services, survey([first])[0], path)
+    uid = volume.provenance.frame_of_reference_uid
+    return replace(volume, provenance=replace(found, frame_of_reference_uid=uid))
+
+
+def _first_text(folders: set[Path], name: str, limit: int = 1 << 20) -> str:
+    for folder in sorted(folders, key=lambda f: -len(f.parts)):
+        file = folder / name
+        if file.is_file():
+            with file.open("rb") as stream:
+                return stream.read(limit).decode("utf-8", errors="replace")
+    return ""

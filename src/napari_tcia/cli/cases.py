@@ -1,0 +1,172 @@
+"""Commands on a case: inspect, nodes, cite, export."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_tcia.cli.output import (
+    Json,
+    cancelling,
+    emit,
+    exit_for,
+    progress,
+    say,
+    table,
+    tell_issues,
+)
+from napari_tcia.core.model import Issue, to_json
+
+NODE_COLUMNS = (
+    "id",
+    "label",
+    "source",
+    "centroid_lps",
+    "k",
+    "long_axis_mm",
+    "short_axis_mm",
+    "published_size_mm",
+    "volume_mm3",
+    "hu_mean",
+    "hu_sd",
+    "size_class",
+)
+
+
+def inspect(path: Path, json_: Json = False) -> None:
+    """Show the passport of each image series in PATH."""
+    from napari_tcia.app.passports import passports
+
+    with cancelling() as token, progress(json_) as report:
+        found = passports(path, report=report, token=token)
+    if json_:
+        emit({"passports": found, "issues": []})
+    else:
+        for one in found:
+            typer.echo(f"{one['verdict'].upper()}  {one['series_uid']}")
+            spacing = " x ".join(f"{mm:.6g}" for mm in one["spacing"])
+            shape = " x ".join(str(n) for n in one["shape"])
+            typer.echo(f"  {shape} voxels of {spacing} mm (k, j, i)")
+            table(
+                ["", "check", "finding"],
+                [(c["verdict"], c["code"], c["message"]) for c in one["checks"]],
+            )
+    raise typer.Exit(6 if any(one["verdict"] == "fail" for one in found) else 0)
+
+
+def nodes(
+    target: str,
+    csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    json_: Json = False,
+) -> None:
+    """List the lymph nodes of TARGET or PATH, measured and checked."""
+    from napari_tcia.app import credit
+    from napari_tcia.app.case import open_case
+    from napari_tcia.app.services import Services
+
+    source = Path(target) if Path(target).exists() else target
+    with cancelling() as token, progress(json_) as report:
+        cases = open_case(Services.open(), source, report=report, token=token)
+    rows = [
+        {"case": case.name} | {column: getattr(node, column) for column in NODE_COLUMNS}
+        for case in cases
+        for node in case.nodes
+    ]
+    cited = credit.citations(p for case in cases for p in case.provenances)
+    issues = [issue for case in cases for issue in case.issues]
+    checks = [check for case in cases for check in case.checks]
+    if json_:
+        emit(
+            {
+                "nodes": rows,
+                "verification": checks,
+                "known_issues": [i for i in issues if i.level != "error"],
+                "citations": cited,
+                "issues": [i for i in issues if i.level == "error"],
+            }
+        )
+    elif csv_:
+        for line in cited:
+            typer.echo(f"# {line.text}")
+        writer = csv.DictWriter(sys.stdout, ["case", *NODE_COLUMNS])
+        writer.writeheader()
+        writer.writerows(
+            {k: "" if v is None else v for k, v in to_json(r).items()} for r in rows
+        )
+    else:
+        print_nodes(rows, checks, issues)
+        for line in cited:
+            say(f"Cite: {line.text}")
+    raise typer.Exit(exit_for(issues))
+
+
+def print_nodes(
+    rows: Sequence[dict[str, Any]], checks: Sequence[Any], issues: Sequence[Issue]
+) -> None:
+    """Print the node table for people."""
+
+    def mm(value: float | None) -> str:
+        return "" if value is None else f"{value:.1f}"
+
+    table(
+        ["case", "node", "source", "k (image)", "z mm", "short x long mm", "published"],
+        [
+            (
+                r["case"],
+                r["id"],
+                r["source"],
+                f"{r['k']} ({r['k'] + 1})",
+                mm(r["centroid_lps"][2]),
+                f"{mm(r['short_axis_mm'])} x {mm(r['long_axis_mm'])}",
+                mm(r["published_size_mm"]),
+            )
+            for r in rows
+        ],
+    )
+    for check in checks:
+        say(f"{check.verdict}: {check.message}")
+    tell_issues(issues)
+
+
+def cite(
+    what: Annotated[str, typer.Argument(metavar="TARGET|DOI|COLLECTION|PATH")],
+    format_: Annotated[
+        str, typer.Option("--format", help="text, bibtex, ris, csl-json or cff.")
+    ] = "text",
+    style: Annotated[str | None, typer.Option(help="A CSL style, for text.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask DataCite.")] = False,
+    json_: Json = False,
+) -> None:
+    """Print the citations of a dataset, case or folder."""
+    from napari_tcia.app import credit, handover
+    from napari_tcia.app.services import Services
+
+    cited = handover.cited_for(Services.open(), what, refresh=refresh)
+    text = credit.render(cited, format_, style)
+    if json_:
+        emit({"citations": cited, "text": text, "issues": []})
+    else:
+        typer.echo(text)
+
+
+def export(
+    target: str,
+    to: Annotated[str, typer.Option("--to", help="csv, nifti, seg or slicer.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File or folder.")],
+    json_: Json = False,
+) -> None:
+    """Write TARGET or PATH for another program; reread before it is reported."""
+    from napari_tcia.app import handover
+
+    with cancelling() as token, progress(json_) as report:
+        written = handover.export(target, to, out, report=report, token=token)
+    if json_:
+        emit({"records": [{"path": path} for path in written], "issues": []})
+    else:
+        for path in written:
+            typer.echo(str(path))

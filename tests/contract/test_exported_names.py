@@ -1,0 +1,86 @@
+"""What `import napari_tcia` promises, and what it must not load."""
+
+import ast
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import napari_tcia as nt
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = {
+    "__version__",
+    "accept",
+    "cite",
+    "collections",
+    "export",
+    "get",
+    "inspect",
+    "node_table",
+    "open_case",
+    "read_labels",
+    "read_points",
+    "read_volume",
+    "revoke",
+    "search",
+    "terms",
+}
+
+
+def test_public_names_are_pinned_and_resolve():
+    assert set(nt.__all__) == NAMES
+    for name in NAMES:
+        assert getattr(nt, name) is not None
+
+
+def test_import_is_light():
+    code = (
+        "import json, sys; import napari_tcia; "
+        "print(json.dumps([m for m in sys.modules]))"
+    )
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    heavy = {"napari", "qtpy", "PyQt6", "PySide6", "pydicom", "requests", "skimage"}
+    assert heavy & set(loaded) == set()
+
+
+def test_command_line_starts_without_the_window():
+    code = (
+        "import json, sys; import napari_tcia.cli; "
+        "print(json.dumps([m for m in sys.modules]))"
+    )
+    loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    heavy = {"napari", "qtpy", "PyQt6", "pydicom", "requests", "skimage", "pandas"}
+    assert heavy & set(loaded) == set()
+
+
+def test_version_is_said_once():
+    assert nt.__version__ == importlib.metadata.version("napari-tcia")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {nt.__version__}" in citation
+
+
+def test_manifest_at_the_root_is_the_packaged_one():
+    package = ROOT / "src" / "napari_tcia" / "napari.yaml"
+    assert (ROOT / "napari.yaml").resolve() == package.resolve()
+
+
+def test_only_the_transport_talks_to_the_network():
+    """Every other module goes through `archive.http`, where the gate is."""
+    offenders = []
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            clients = r"(requests|urllib3|urllib\.request|http\.client|httpx|socket)"
+            if any(re.fullmatch(rf"{clients}(\..*)?", name) for name in names):
+                offenders.append(path.relative_to(ROOT).as_posix())
+    # The gate's room sends; the embedded archive is a server.
+    rooms = {Path(offender).parent.name for offender in offenders}
+    assert rooms <= {"archive", "demo"}

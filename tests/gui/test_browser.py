@@ -1,0 +1,223 @@
+"""The way from a word to a picture, by mouse and keys, over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_tcia._napari.launch import build
+from napari_tcia._napari.session import CITATIONS, session_for
+from napari_tcia._napari.tasks import TaskRunner
+from napari_tcia._qt.browser import Browser
+from napari_tcia.app import state
+from napari_tcia.core.model import Series
+from napari_tcia.core.task import Done
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def browser(qtbot, services):
+    runner = TaskRunner()
+    made = Browser(lambda: services, runner)
+    qtbot.addWidget(made)
+    made.resize(420, 640)
+    made.show()
+    yield made
+    runner.cancel_all()
+
+
+def _search(browser, qtbot, text):
+    browser.search_box.clear()
+    qtbot.keyClicks(browser.search_box, text)
+    qtbot.keyClick(browser.search_box, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: browser.task.isHidden(), timeout=20000)
+
+
+def _names(browser):
+    model = browser.tree.model()
+    root = model.index(0, 0)
+    return [model.index(n, 0, root).data() for n in range(model.rowCount(root))]
+
+
+def _agree(browser, qtbot, name="Ada Lovelace"):
+    qtbot.waitUntil(lambda: browser.dialog is not None, timeout=20000)
+    dialog = browser.dialog
+    qtbot.keyClick(dialog.licence_box, Qt.Key.Key_Space)
+    qtbot.keyClick(dialog.policy_box, Qt.Key.Key_Space)
+    qtbot.keyClicks(dialog.name_edit, name)
+    qtbot.mouseClick(dialog.accept_button, LEFT)
+
+
+def test_a_ct_with_its_nodes_on_screen(
+    make_napari_viewer, qtbot, services, pixels, monkeypatch
+):
+    made = make_napari_viewer(show=True)
+    monkeypatch.setattr("napari.Viewer", lambda **_: made)
+    viewer, browser = build(services)
+    session = session_for(viewer)
+    _search(browser, qtbot, "MED_LYMPH_001")  # 1: a line typed
+    qtbot.keyClick(browser.tree, Qt.Key.Key_Return)  # 2
+    qtbot.waitUntil(lambda: browser.dialog is not None, timeout=20000)
+    assert pixels() == []
+    _agree(browser, qtbot)  # 3 to 5 and the name
+    qtbot.waitUntil(
+        lambda: len(viewer.layers) >= 3 and not session.adding, timeout=60000
+    )
+    assert [layer.name for layer in viewer.layers] == [
+        "CT - MED_LYMPH_001",
+        "Nodes (reference)",
+        "Nodes (published points)",
+    ]
+    qtbot.waitUntil(lambda: CITATIONS in viewer.window.dock_widgets)
+    panel = viewer.window.dock_widgets[CITATIONS]
+    assert panel.isVisible()
+    assert "not patient data" in panel.copy("text")
+    assert QApplication.clipboard().text() == panel.copy("text")
+    (record,) = services.ledger.records()
+    assert record.name == "Ada Lovelace"
+    assert viewer.layers.selection.active is viewer.layers[0]
+
+    # Later: no question, nothing fetched again.
+    before = len(pixels())
+    viewer.layers.clear()
+    qtbot.keyClick(browser.tree, Qt.Key.Key_Return)
+    qtbot.waitUntil(
+        lambda: len(viewer.layers) >= 3 and not session.adding, timeout=60000
+    )
+    assert browser.dialog is None
+    assert len(pixels()) == before
+
+
+def test_ct_and_its_segmentation_are_one_row(browser, qtbot):
+    _search(browser, qtbot, "CT Lymph Nodes")
+    assert _names(browser) == ["ABD_LYMPH_001", "MED_LYMPH_001", "MED_LYMPH_021"]
+    (row,) = browser.tree.selected_rows()
+    assert [s.modality for s in row.all] == ["CT", "SEG"]
+    assert browser.cost.text().startswith("1 case, ")
+    assert browser.cost.text().endswith(" free")
+
+
+def test_not_now_fetches_nothing_and_search_stays(browser, qtbot, pixels, services):
+    _search(browser, qtbot, "CT Lymph Nodes")
+    before = _names(browser)
+    qtbot.mouseClick(browser.open_button, LEFT)
+    qtbot.waitUntil(lambda: browser.dialog is not None, timeout=20000)
+    qtbot.mouseClick(browser.dialog.decline_button, LEFT)
+    qtbot.waitUntil(lambda: browser.dialog is None)
+    qtbot.wait(100)
+    assert pixels() == []
+    assert services.ledger.records() == ()
+    assert _names(browser) == before
+    assert browser.open_button.isEnabled()
+
+
+def test_cancel_ends_a_stalled_download(browser, qtbot, archive, services):
+    _search(browser, qtbot, "MED_LYMPH_021")
+    archive.fault = "stall"
+    opened = []
+    browser.opened.connect(opened.append)
+    qtbot.mouseClick(browser.open_button, LEFT)
+    _agree(browser, qtbot)
+    qtbot.waitUntil(lambda: "Downloading" in browser.task.stage.text(), timeout=20000)
+    qtbot.mouseClick(browser.task.cancel_button, LEFT)
+    assert browser.task.isHidden()
+    assert browser.problem.text().startswith("Cancelled")
+    assert browser.open_button.isEnabled()
+    assert opened == []
+    assert services.store.all() == ()
+
+
+def test_escape_cancels_too(browser, qtbot, archive):
+    _search(browser, qtbot, "MED_LYMPH_021")
+    archive.fault = "stall"
+    qtbot.mouseClick(browser.open_button, LEFT)
+    _agree(browser, qtbot)
+    qtbot.waitUntil(lambda: "Downloading" in browser.task.stage.text(), timeout=20000)
+    qtbot.keyClick(browser, Qt.Key.Key_Escape)
+    assert browser.task.isHidden()
+
+
+def test_the_window_closes_while_a_download_stalls(
+    make_napari_viewer, qtbot, services, archive, monkeypatch
+):
+    made = make_napari_viewer()
+    monkeypatch.setattr("napari.Viewer", lambda **_: made)
+    viewer, browser = build(services)
+    _search(browser, qtbot, "MED_LYMPH_021")
+    archive.fault = "stall"
+    browser.open_selected()
+    _agree(browser, qtbot)
+    qtbot.waitUntil(lambda: "Downloading" in browser.task.stage.text(), timeout=20000)
+    (_, worker) = session_for(viewer).runner._tasks["open"]
+    viewer.close()
+    assert worker.token.cancelled
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=10000)
+
+
+def test_archive_down_shows_the_catalogue_and_what_to_do(browser, qtbot, archive):
+    archive.fault = "error-500"
+    _search(browser, qtbot, "MED_LYMPH_021")
+    assert browser.problem.text()
+    assert not browser.retry_button.isHidden()
+    assert "catalogue" in browser.source.text()
+    assert [r.series.patient_id for r in browser.tree.selected_rows()] == [
+        "MED_LYMPH_021"
+    ]
+    archive.fault = None
+    qtbot.mouseClick(browser.retry_button, LEFT)
+    qtbot.waitUntil(lambda: browser.task.isHidden(), timeout=20000)
+    assert browser.problem.text() == ""
+
+
+def test_a_failed_download_is_one_line_in_place(browser, qtbot, archive):
+    _search(browser, qtbot, "MED_LYMPH_021")
+    archive.fault = "html-200"
+    qtbot.mouseClick(browser.open_button, LEFT)
+    _agree(browser, qtbot)
+    qtbot.waitUntil(lambda: bool(browser.problem.text()), timeout=60000)
+    assert not browser.retry_button.isHidden()
+    assert browser.open_button.isEnabled()
+
+
+def test_nothing_found_says_what_there_is(browser, qtbot):
+    _search(browser, qtbot, "MED_LYMPH_999")
+    assert browser.pages.currentIndex() == 2
+    assert "MED_LYMPH_001 to 090" in browser.empty.text()
+
+
+def test_start_page_leads_to_the_lymph_nodes(browser, qtbot):
+    assert browser.pages.currentIndex() == 0
+    qtbot.mouseClick(browser.start_button, LEFT)
+    qtbot.waitUntil(lambda: bool(browser.tree.selected_rows()), timeout=20000)
+    assert browser.search_box.text() == "CT Lymph Nodes"
+
+
+def test_filters_narrow_and_say_so(browser, qtbot):
+    rows = state.case_rows(
+        [
+            Series("1.1", "1", "A", "One", "CT"),
+            Series("1.2", "1", "A", "One", "SEG"),
+            Series("2.1", "2", "B", "One", "MR"),
+            Series("3.1", "3", "C", "Two", "CT"),
+        ]
+    )
+    browser._found(Done(state.Results("x", rows)))
+    assert browser.count.text() == "3 cases"
+    qtbot.mouseClick(browser.ct_chip, LEFT)
+    assert browser.count.text() == "2 cases of 3"
+    qtbot.mouseClick(browser.nodes_chip, LEFT)
+    assert browser.count.text() == "1 case of 3"
+    assert _names(browser) == ["A"]
+
+
+def test_controls_have_names_for_screen_readers(browser):
+    for control in (
+        browser.search_box,
+        browser.tree,
+        browser.open_button,
+        browser.ct_chip,
+        browser.task.cancel_button,
+    ):
+        assert control.accessibleName()

@@ -1,0 +1,170 @@
+"""The citation panel follows the data and cannot be lost while it is open."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils._proxies import PublicOnlyProxy
+from qtpy.QtWidgets import QDockWidget
+
+from napari_tcia._napari.layers import add_case
+from napari_tcia._napari.session import CITATIONS, session_for
+
+
+def docks(viewer):
+    """Citation docks in the window."""
+    return [
+        dock
+        for dock in viewer.window._qt_window.findChildren(QDockWidget)
+        if dock.objectName() == CITATIONS or dock.windowTitle() == CITATIONS
+    ]
+
+
+def panel(viewer):
+    return viewer.window.dock_widgets[CITATIONS]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=True)
+
+
+def _docked(viewer):
+    return lambda: CITATIONS in viewer.window.dock_widgets
+
+
+def test_the_sample_docks_it(viewer, qtbot):
+    viewer.open_sample("napari-tcia", "synthetic")
+    session_for(viewer)
+    qtbot.waitUntil(_docked(viewer))
+    assert "not patient data" in panel(viewer).citations[0].text
+    assert "SYNTHETIC" in viewer.canvas.overlays["napari_tcia"].text
+
+
+def test_eye_and_x_bring_it_back_while_data_is_open(viewer, qtbot, case):
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    (dock,) = docks(viewer)
+    dock.close()  # the eye
+    qtbot.waitUntil(lambda: not dock.isHidden())
+    viewer.window.remove_dock_widget(panel(viewer))  # the x
+    qtbot.waitUntil(_docked(viewer))
+    qtbot.waitUntil(lambda: panel(viewer).isVisible())
+    assert len(docks(viewer)) == 1
+
+
+def test_it_stays_floating_when_floated(viewer, qtbot, case):
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    (dock,) = docks(viewer)
+    dock.setFloating(True)
+    dock.close()
+    qtbot.waitUntil(lambda: not dock.isHidden())
+    assert dock.isFloating()
+
+
+def test_it_can_be_closed_when_no_data_is_left(viewer, qtbot, case):
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    shown = panel(viewer)
+    viewer.layers.clear()
+    assert shown.citations == ()
+    assert not viewer.canvas.overlays["napari_tcia"].visible
+    viewer.window.remove_dock_widget(shown)
+    qtbot.wait(50)
+    assert CITATIONS not in viewer.window.dock_widgets
+
+
+@pytest.mark.parametrize("first", ["ours", "menu"])
+def test_however_opened_it_is_one_panel(viewer, qtbot, case, first):
+    def menu():
+        viewer.window.add_plugin_dock_widget("napari-tcia", "Citations")
+
+    if first == "menu":
+        menu()
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    menu()
+    qtbot.wait(20)
+    assert len(docks(viewer)) == 1
+    assert panel(viewer).citations
+
+
+def test_a_panel_from_the_menu_after_all_were_closed_takes_over(viewer, qtbot, case):
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    viewer.layers.clear()
+    viewer.window.remove_dock_widget(panel(viewer))
+    viewer.window.add_plugin_dock_widget("napari-tcia", "Citations")
+    add_case(viewer, case)
+    qtbot.wait(20)
+    assert len(docks(viewer)) == 1
+    assert panel(viewer).citations
+
+
+def test_credit_is_derived_from_the_layers_present(case):
+    viewer = ViewerModel()
+    session = session_for(viewer)
+    (image, *rest), _ = add_case(viewer, case)
+    viewer.layers.append(Layer.create(*image.as_layer_data_tuple()))
+    for layer in (image, *rest):
+        viewer.layers.remove(layer)
+    assert [p.series_uid for p in session.provenances()] == [
+        case.volume.provenance.series_uid
+    ]
+    assert viewer.canvas.overlays["napari_tcia"].visible
+    viewer.layers.clear()
+    assert session.provenances() == ()
+
+
+def test_layers_of_others_are_not_credited(case):
+    viewer = ViewerModel()
+    session = session_for(viewer)
+    viewer.add_labels(np.zeros((4, 4, 4), np.uint8))
+    assert session.provenances() == ()
+    assert "napari_tcia" not in viewer.canvas.overlays
+    add_case(viewer, case)
+    viewer.add_labels(np.zeros(case.volume.shape, np.uint8))
+    assert session.provenances()
+
+
+def test_a_session_that_starts_late_sees_what_is_there(viewer, qtbot, case):
+    add_case(viewer, case)
+    session = session_for(viewer)
+    assert session.provenances()
+    qtbot.waitUntil(_docked(viewer))
+
+
+def test_proxy_and_viewer_share_a_session():
+    viewer = ViewerModel()
+    assert session_for(PublicOnlyProxy(viewer)) is session_for(viewer)
+
+
+def test_a_closed_model_is_let_go(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    add_case(viewer, case)
+    gone = weakref.ref(viewer)
+    del viewer
+    gc.collect()
+    assert gone() is None
+
+
+def test_two_viewers_have_their_own_panels(make_napari_viewer, qtbot, case):
+    first, second = make_napari_viewer(), make_napari_viewer()
+    session_for(first)
+    session_for(second)
+    add_case(first, case)
+    qtbot.waitUntil(_docked(first))
+    qtbot.wait(20)
+    assert CITATIONS not in second.window.dock_widgets

@@ -1,0 +1,108 @@
+"""Radiological orientation, by the camera alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_tcia._napari import view
+from napari_tcia._napari.layers import add_case
+from napari_tcia._napari.session import session_for
+from napari_tcia.core.geometry import make_affine
+
+AXIAL = make_affine((-150, -170, -400), (1, 0, 0, 0, 1, 0), (5, 0.8, 0.8))
+SIGN = {"towards": 1, "away": -1, "up": 1, "down": -1, "right": 1, "left": -1}
+
+
+@pytest.mark.parametrize(
+    ("order", "left", "right", "top", "bottom"),
+    [
+        ((0, 1, 2), "R", "L", "A", "P"),
+        ((1, 0, 2), "R", "L", "S", "I"),
+        ((2, 0, 1), "A", "P", "S", "I"),
+    ],
+)
+def test_letters_of_the_three_planes(order, left, right, top, bottom):
+    _, letters = view.orientation(AXIAL, order[1:])
+    assert letters == {"left": left, "right": right, "top": top, "bottom": bottom}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize(
+    "cosines",
+    [(1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1), (-1, 0, 0, 0, 1, 0)],
+)
+def test_the_patient_is_never_mirrored_in_3d(cosines, order):
+    affine = make_affine((0, 0, 0), cosines, (2, 1, 1))
+    (depth, vertical, horizontal), _ = view.orientation(affine, order)
+    # Where each displayed axis points on the screen: right, up, towards.
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    towards, up, right = (
+        axes[:, axis] * SIGN[word]
+        for axis, word in zip(order, (depth, vertical, horizontal), strict=True)
+    )
+    assert np.allclose(np.cross(right, up), towards)
+
+
+def test_letters_follow_the_plane(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    add_case(viewer, case)
+
+    def letters():
+        shown = viewer.canvas.overlays
+        return [
+            shown[f"napari_tcia_{edge}"].text
+            for edge in ("left", "right", "top", "bottom")
+            if shown[f"napari_tcia_{edge}"].visible
+        ]
+
+    assert letters() == ["R", "L", "A", "P"]
+    assert str(viewer.scene.camera.orientation[1]) == "down"
+    viewer.dims.order = (1, 0, 2)
+    assert letters() == ["R", "L", "S", "I"]
+    assert str(viewer.scene.camera.orientation[1]) == "up"
+    viewer.dims.order = (2, 0, 1)
+    assert letters() == ["A", "P", "S", "I"]
+    viewer.dims.ndisplay = 3
+    assert letters() == []
+
+
+def test_position_reads_as_people_say_it(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    add_case(viewer, case)
+    image = viewer.layers[0]
+    viewer.dims.set_point(range(3), tuple(image.data_to_world((7, 10, 10))))
+    z = case.volume.affine[2] @ (7, 10, 10, 1)
+    text = viewer.canvas.overlays["napari_tcia_position"].text
+    assert text == f"k 7 (image 8), z {z:.1f} mm\nW 350  L 50"
+    image.contrast_limits = (-1350, 150)
+    text = viewer.canvas.overlays["napari_tcia_position"].text
+    assert text.endswith("W 1500  L -600")
+
+
+def test_scale_bar_and_first_slice(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    add_case(viewer, case)
+    assert viewer.canvas.overlays.scale_bar.visible
+    largest = max(case.nodes, key=lambda row: row.short_axis_mm or 0)
+    assert viewer.dims.current_step[0] == largest.k
+
+
+def test_a_point_is_seen_through_its_node_and_not_beyond(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    add_case(viewer, case)
+    points = viewer.layers["Nodes (published points)"]
+    image = viewer.layers[0]
+    index = points.data[0]
+    viewer.dims.set_point(range(3), tuple(image.data_to_world(np.round(index))))
+    assert 0 in points._view_indices
+    far = np.round(index) + np.array((view.POINT_DEPTH_MM // 5 + 1, 0, 0))
+    viewer.dims.set_point(range(3), tuple(image.data_to_world(far)))
+    assert 0 not in points._view_indices
