@@ -12,7 +12,8 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_factory import ROOT
-from napari_tcia.core.model import Check, Passport, Provenance, Volume
+from napari_tcia.core.image import Check, Passport, Volume
+from napari_tcia.core.model import Provenance
 
 
 def volume_of(

@@ -204,11 +204,11 @@ def test_filters_narrow_and_say_so(browser, qtbot):
         ]
     )
     browser._found(Done(state.Results("x", rows)))
-    assert browser.count.text() == "3 cases"
-    qtbot.mouseClick(browser.ct_chip, LEFT)
-    assert browser.count.text() == "2 cases of 3"
-    qtbot.mouseClick(browser.nodes_chip, LEFT)
-    assert browser.count.text() == "1 case of 3"
+    assert browser.filters.count.text() == "3 cases"
+    qtbot.mouseClick(browser.filters.ct_chip, LEFT)
+    assert browser.filters.count.text() == "2 cases of 3"
+    qtbot.mouseClick(browser.filters.nodes_chip, LEFT)
+    assert browser.filters.count.text() == "1 case of 3"
     assert _names(browser) == ["A"]
 
 
@@ -217,7 +217,7 @@ def test_controls_have_names_for_screen_readers(browser):
         browser.search_box,
         browser.tree,
         browser.open_button,
-        browser.ct_chip,
+        browser.filters.ct_chip,
         browser.task.cancel_button,
     ):
         assert control.accessibleName()

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_tcia._napari.layers import add_case, colour_of
 from napari_tcia._napari.session import session_for
 from napari_tcia._qt.node_table import NodeTable
-from napari_tcia.core.model import Check
+from napari_tcia.core.image import Check
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils._proxies import PublicOnlyProxy
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QPushButton
 
 from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import CITATIONS, session_for
@@ -40,7 +42,6 @@ def _docked(viewer):
 
 def test_the_sample_docks_it(viewer, qtbot):
     viewer.open_sample("napari-tcia", "synthetic")
-    session_for(viewer)
     qtbot.waitUntil(_docked(viewer))
     assert "not patient data" in panel(viewer).citations[0].text
     assert "SYNTHETIC" in viewer.canvas.overlays["napari_tcia"].text
@@ -168,3 +169,37 @@ def test_two_viewers_have_their_own_panels(make_napari_viewer, qtbot, case):
     qtbot.waitUntil(_docked(first))
     qtbot.wait(20)
     assert CITATIONS not in second.window.dock_widgets
+
+
+def test_terms_of_a_folder_can_be_read_and_accepted(
+    viewer, qtbot, case, services, pixels
+):
+    """Credited without acceptance; accepting is offered where the credit stands."""
+    own = replace(
+        case.volume.provenance,
+        synthetic=False,
+        origin="folder",
+        collection="CT Lymph Nodes",
+        terms="not recorded",
+        licence_name="CC BY 3.0",
+    )
+    volume = replace(case.volume, provenance=own)
+    session = session_for(viewer)
+    session.services = services
+    add_case(viewer, replace(case, volume=volume, labels=(), points=None))
+    qtbot.waitUntil(_docked(viewer))
+    button = next(
+        b
+        for b in panel(viewer).findChildren(QPushButton)
+        if b.text().startswith("Read")
+    )
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.dialog is not None, timeout=10_000)
+    dialog = session.dialog
+    dialog.licence_box.setChecked(True)
+    dialog.policy_box.setChecked(True)
+    qtbot.keyClicks(dialog.name_edit, "Ada")
+    qtbot.mouseClick(dialog.accept_button, Qt.MouseButton.LeftButton)
+    assert [r.name for r in services.ledger.records()] == ["Ada"]
+    assert {p.terms for p in session.provenances()} == {"accepted"}
+    assert pixels() == []

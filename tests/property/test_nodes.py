@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from annotation_factory import volume_of, write_mask, write_points, write_seg
 from dicom_factory import Stack, noise, save
 from napari_tcia.core.geometry import make_affine
-from napari_tcia.core.model import LabelSet, Provenance
+from napari_tcia.core.image import LabelSet
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import GeometryMismatch, UnreadableAnnotation
 from napari_tcia.nodes import measure, read_labels, read_points
 from napari_tcia.nodes.point_files import parse_table

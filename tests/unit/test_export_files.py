@@ -15,7 +15,8 @@ import slicerio
 from annotation_factory import ellipsoid, volume_of
 from dicom_factory import Stack, noise
 from napari_tcia.core.geometry import index_to_patient, patient_to_index
-from napari_tcia.core.model import Citation, LabelSet, PointSet, Provenance, Segment
+from napari_tcia.core.image import LabelSet, PointSet, Segment
+from napari_tcia.core.model import Citation, Provenance
 from napari_tcia.errors import (
     BrokenGeometry,
     CorruptData,

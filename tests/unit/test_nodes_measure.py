@@ -5,7 +5,8 @@ import pytest
 
 from annotation_factory import ellipsoid, volume_of
 from napari_tcia.core.geometry import make_affine, patient_to_index
-from napari_tcia.core.model import LabelSet, PointSet, Provenance, Segment
+from napari_tcia.core.image import LabelSet, PointSet, Segment
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import BrokenGeometry
 from napari_tcia.nodes import (
     COLUMNS,

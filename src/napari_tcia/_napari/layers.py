@@ -12,15 +12,8 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_tcia.app.case import Case
 from napari_tcia.core.geometry import Affine, display_transform, relative_transform
-from napari_tcia.core.model import (
-    Issue,
-    LabelSet,
-    NodeRow,
-    PointSet,
-    Provenance,
-    to_json,
-    worst,
-)
+from napari_tcia.core.image import LabelSet, NodeRow, PointSet, worst
+from napari_tcia.core.model import Issue, Provenance, to_json
 
 KEY = "napari_tcia"
 """Where provenance lives in ``layer.metadata``."""

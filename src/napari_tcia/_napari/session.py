@@ -6,6 +6,7 @@ import contextlib
 import textwrap
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,11 +19,11 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari import view
 from napari_tcia._napari.tasks import TaskRunner
-from napari_tcia.app import credit
+from napari_tcia.app import agree, credit
 from napari_tcia.app.case import Case, open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
-from napari_tcia.core.model import Issue, Provenance
+from napari_tcia.core.model import Issue, Provenance, Terms
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import TciaError
 
@@ -63,7 +64,8 @@ class Session(QObject):
         self._viewer = weakref.ref(viewer)
         self._services: Services | None = None
         self._panel: Any = None
-        self._pending: list[case_layers.LayerTuple] = []
+        self._pending: list[Case | case_layers.LayerTuple] = []
+        self.dialog: Any = None
         self.runner = TaskRunner(self)
         self._guard = QTimer(self)
         self._guard.setSingleShot(True)
@@ -149,15 +151,7 @@ class Session(QObject):
 
     def add_cases(self, cases: Sequence[Case]) -> None:
         """Add the layers of `cases`, one per turn of the event loop."""
-        viewer = self.viewer
-        if viewer is None:
-            return
-        for case in cases:
-            reference, issues = case_layers.reference_for(
-                viewer.layers, case.volume.provenance
-            )
-            self._pending += case_layers.layer_data(case, reference)
-            self._tell(issues)
+        self._pending += cases
         self._queue.start()
 
     @property
@@ -169,7 +163,16 @@ class Session(QObject):
         viewer = self.viewer
         if viewer is None or not self._pending:
             return
-        case_layers.add_layer(viewer, self._pending.pop(0))
+        first = self._pending.pop(0)
+        if isinstance(first, Case):
+            # Only now: the case before it may have set the world of its frame.
+            reference, issues = case_layers.reference_for(
+                viewer.layers, first.volume.provenance
+            )
+            self._tell(issues)
+            self._pending[:0] = case_layers.layer_data(first, reference)
+            first = self._pending.pop(0)
+        case_layers.add_layer(viewer, first)
         if self._pending:
             self._queue.start()
         else:  # the image takes the controls and the value under the cursor
@@ -255,7 +258,45 @@ class Session(QObject):
         """Take a citation panel that napari's menu made as the one panel."""
         self._panel = panel
         panel.hidden.connect(self._guard.start)
+        panel.terms_requested.connect(self.read_terms)
         self._fill_panel()
+
+    def read_terms(self, collection: str) -> None:
+        """Show the terms of a collection that is open from the user's own folder."""
+        self.runner.submit(
+            "terms",
+            agree.terms_of_collection,
+            self.services,
+            collection,
+            on_done=partial(self._show_terms, collection),
+        )
+
+    def _show_terms(self, collection: str, outcome: Outcome) -> None:
+        from napari_tcia._qt.terms_dialog import TermsDialog
+
+        if isinstance(outcome, Failed):
+            show_error(str(outcome.error))
+        if not isinstance(outcome, Done):
+            return
+        terms = outcome.value
+        self.dialog = TermsDialog(
+            terms, agree.unacceptable(terms), "", self._panel.window(), action="Accept"
+        )
+        self.dialog.agreed.connect(partial(self._accepted, collection, terms))
+        self.dialog.finished.connect(lambda _: setattr(self, "dialog", None))
+        self.dialog.open()
+
+    def _accepted(self, collection: str, terms: Sequence[Terms], name: str) -> None:
+        try:
+            agree.accept(self.services, terms, name)
+        except TciaError as error:
+            show_error(str(error))
+            return
+        for layer in self.ours():
+            ours = case_layers.metadata_of(layer) or {}
+            if ours["collection"] == collection and ours["terms"] == "not recorded":
+                layer.metadata[case_layers.KEY] = {**ours, "terms": "accepted"}
+        self._refresh()
 
     def _fill_panel(self) -> None:
         provenances = self.provenances()

@@ -115,8 +115,8 @@ class TaskRunner(QObject):
         worker = create_worker(func, *args, _worker_class=TaskWorker, **kwargs)
         self._tasks[kind] = (task, worker)
         self._callbacks[task] = (on_done, on_progress)
-        worker.returned.connect(partial(self._finish, kind, task))
-        worker.signals.progressed.connect(partial(self._progress, task))
+        worker.returned.connect(partial(self._returned, worker.token, kind, task))
+        worker.signals.progressed.connect(partial(self._progress, worker.token, task))
         worker.start()
         self.changed.emit()
 
@@ -136,10 +136,18 @@ class TaskRunner(QObject):
         for kind in list(self._tasks):
             self.cancel(kind)
 
-    def _progress(self, task: int, progress: Progress) -> None:
+    def _progress(self, token: CancelToken, task: int, progress: Progress) -> None:
+        if token.cancelled:  # by a closing window, whose widgets may be gone
+            return
         _, on_progress = self._callbacks.get(task, (None, None))
         if on_progress is not None:
             on_progress(progress)
+
+    def _returned(
+        self, token: CancelToken, kind: str, task: int, outcome: Outcome
+    ) -> None:
+        if not token.cancelled:
+            self._finish(kind, task, outcome)
 
     def _finish(self, kind: str, task: int, outcome: Outcome) -> None:
         if task not in self._callbacks:

@@ -15,7 +15,7 @@ from napari_tcia._napari.session import session_for
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
-from napari_tcia.core.model import Check, NodeRow
+from napari_tcia.core.image import Check, NodeRow
 
 JUMP_ZOOM = 4.0
 """Canvas pixels per mm that a jump zooms in to, at least."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from napari_tcia._napari.layers import KEY, node_rows
 from napari_tcia.app import credit
-from napari_tcia.core.model import Check, Passport, Provenance, Volume
+from napari_tcia.core.image import Check, Passport, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import NothingFound
 from napari_tcia.export import table
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -19,9 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_tcia._qt.filters import Filters
 from napari_tcia._qt.results import ResultsTree
 from napari_tcia._qt.style import (
-    CHIP,
     CLINICAL,
     MARGIN,
     SPACING,
@@ -48,7 +47,6 @@ from napari_tcia.core.task import (
 from napari_tcia.errors import TciaError
 
 START = "CT Lymph Nodes"
-MAX_CHIPS = 4
 
 
 class Runner(Protocol):
@@ -95,7 +93,6 @@ class Browser(QWidget):
         self._open_services = services
         self._runner = runner
         self._results = Results()
-        self._collection = ""
         self._then_open = False
         self._retry: Callable[[], None] | None = None
         self.dialog: TermsDialog | None = None
@@ -117,25 +114,8 @@ class Browser(QWidget):
         top.addWidget(self.search_box, 1)
         top.addWidget(self.search_button)
 
-        self.ct_chip = _chip("CT", "Show CT only")
-        self.nodes_chip = _chip("With nodes", "Show only what has annotations")
-        self.ct_chip.toggled.connect(self._narrow)
-        self.nodes_chip.toggled.connect(self._narrow)
-        self._chips = QHBoxLayout()
-        self._chips.setSpacing(SPACING // 2)
-        self._chip_group = QButtonGroup(self)
-        self._chip_group.setExclusive(False)
-        self.count = Note()
-        self.count.setWordWrap(False)
-        self._filters = QWidget()
-        filters = QHBoxLayout(self._filters)
-        filters.setContentsMargins(0, 0, 0, 0)
-        filters.setSpacing(SPACING // 2)
-        filters.addWidget(self.ct_chip)
-        filters.addWidget(self.nodes_chip)
-        filters.addLayout(self._chips)
-        filters.addStretch()
-        filters.addWidget(self.count)
+        self.filters = Filters()
+        self.filters.changed.connect(self._narrow)
 
         self.tree = ResultsTree()
         self.tree.selection_changed.connect(self._update_bar)
@@ -174,7 +154,7 @@ class Browser(QWidget):
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(SPACING)
         layout.addLayout(top)
-        layout.addWidget(self._filters)
+        layout.addWidget(self.filters)
         layout.addWidget(self.pages, 1)
         layout.addLayout(problem)
         layout.addWidget(self.task)
@@ -183,7 +163,7 @@ class Browser(QWidget):
         layout.addWidget(self.source)
         layout.addWidget(Note(CLINICAL, size=11))
         self.setMinimumWidth(380)
-        self._filters.setVisible(False)
+        self.filters.setVisible(False)
         self.source.say("")
         self._say()
         self._update_bar()
@@ -201,7 +181,7 @@ class Browser(QWidget):
         text = self.search_box.text().strip()
         if not text:
             self.pages.setCurrentIndex(0)
-            self._filters.setVisible(False)
+            self.filters.setVisible(False)
             return
         self._retry = self.search
         self._start("search", f"Searching for {text}", state.find, text, self._found)
@@ -212,7 +192,6 @@ class Browser(QWidget):
             return
         self.task.end()
         self._results = outcome.value
-        self._collection = ""
         failed = [i for i in self._results.issues if i.level == "error"]
         notes = [i.message for i in self._results.issues if i.level == "info"]
         self._say(
@@ -220,7 +199,7 @@ class Browser(QWidget):
             retry=bool(failed),
         )
         self._show_source(" ".join(notes))
-        self._fill_chips()
+        self.filters.fill(self._results.rows)
         self._narrow()
         if self._results.rows:
             self.tree.select_first()
@@ -228,40 +207,11 @@ class Browser(QWidget):
                 self.tree.selectAll()
                 self.open_selected()
 
-    def _fill_chips(self) -> None:
-        while (item := self._chips.takeAt(0)) is not None:
-            self._chip_group.removeButton(item.widget())
-            item.widget().setParent(None)
-            item.widget().deleteLater()
-        names = state.counts(self._results.rows, "collection")
-        for name, number in names[:MAX_CHIPS] if len(names) > 1 else ():
-            chip = _chip(f"{name} {number}", f"Show only {name}")
-            chip.toggled.connect(partial(self._choose_collection, name))
-            self._chips.addWidget(chip)
-            self._chip_group.addButton(chip)
-
-    def _choose_collection(self, name: str, chosen: bool) -> None:
-        self._collection = name if chosen else ""
-        for button in self._chip_group.buttons():
-            if chosen and not button.text().startswith(name):
-                button.blockSignals(True)
-                button.setChecked(False)
-                button.blockSignals(False)
-        self._narrow()
-
     def _narrow(self) -> None:
         results = self._results
-        rows = state.narrow(
-            results.rows,
-            modality="CT" if self.ct_chip.isChecked() else "",
-            with_nodes=self.nodes_chip.isChecked(),
-            collection=self._collection,
-        )
+        rows = self.filters.narrow(results.rows)
         self.tree.show_rows(rows, results)
-        self._filters.setVisible(bool(results.rows))
-        number = f"{len(rows)} case" + ("" if len(rows) == 1 else "s")
-        hidden = len(results.rows) - len(rows)
-        self.count.setText(f"{number} of {len(results.rows)}" if hidden else number)
+        self.filters.setVisible(bool(results.rows))
         if rows:
             self.pages.setCurrentWidget(self.tree)
             return
@@ -455,14 +405,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, TciaError):
         return str(error)
     return f"Something unexpected happened: {type(error).__name__}: {error}"
-
-
-def _chip(text: str, tip: str) -> QPushButton:
-    chip = QPushButton(text)
-    chip.setCheckable(True)
-    chip.setStyleSheet(CHIP)
-    described(chip, text, tip)
-    return chip
 
 
 def _centred(*widgets: QWidget) -> QWidget:

@@ -60,6 +60,8 @@ class CitationPanel(QWidget):
 
     hidden = Signal()
     """The panel was hidden, by whatever means."""
+    terms_requested = Signal(str)
+    """Somebody wants to read and accept the terms of a collection."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -146,7 +148,7 @@ class CitationPanel(QWidget):
                 old.setParent(None)
                 old.deleteLater()
         for line in lines:
-            self._lines.addWidget(_dataset(line))
+            self._lines.addWidget(self._dataset(line))
             if extra := _also(line.citations):
                 self._lines.addWidget(Note(extra, size=11))
         if not lines:
@@ -183,6 +185,34 @@ class CitationPanel(QWidget):
         super().leaveEvent(event)
         self.copy_button.setText("Copy")
 
+    def _dataset(self, line: DatasetLine) -> QWidget:
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2 * SPACING)
+        title = QLabel(line.title)
+        title.setTextFormat(Qt.TextFormat.PlainText)
+        title.setStyleSheet("QLabel { font-weight: 600; background: transparent; }")
+        layout.addWidget(title)
+        if line.licence:
+            licence = QLabel(line.licence)
+            licence.setTextFormat(Qt.TextFormat.PlainText)
+            layout.addWidget(licence)
+        if line.doi:
+            layout.addWidget(_doi(line.doi))
+        meaning, words = _TERMS.get(line.terms, ("muted", line.terms))
+        mark = Note(words, meaning)
+        mark.setWordWrap(False)
+        layout.addWidget(mark)
+        if line.terms == "not recorded":
+            read = QPushButton("Read and accept")
+            read.setFlat(True)
+            described(read, "Read and accept", f"Show the terms of {line.title}")
+            read.clicked.connect(lambda: self.terms_requested.emit(line.title))
+            layout.addWidget(read)
+        layout.addStretch()
+        return row
+
     def _show_details(self, shown: bool) -> None:
         self.details.setVisible(shown)
         self.updateGeometry()
@@ -196,29 +226,6 @@ class CitationPanel(QWidget):
         box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
-
-
-def _dataset(line: DatasetLine) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(2 * SPACING)
-    title = QLabel(line.title)
-    title.setTextFormat(Qt.TextFormat.PlainText)
-    title.setStyleSheet("QLabel { font-weight: 600; background: transparent; }")
-    layout.addWidget(title)
-    if line.licence:
-        licence = QLabel(line.licence)
-        licence.setTextFormat(Qt.TextFormat.PlainText)
-        layout.addWidget(licence)
-    if line.doi:
-        layout.addWidget(_doi(line.doi))
-    meaning, words = _TERMS.get(line.terms, ("muted", line.terms))
-    mark = Note(words, meaning)
-    mark.setWordWrap(False)
-    layout.addWidget(mark)
-    layout.addStretch()
-    return row
 
 
 def _doi(doi: str) -> QLabel:

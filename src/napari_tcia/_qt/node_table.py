@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_tcia._qt.style import MARGIN, SPACING, Note, described, swatch
 from napari_tcia.core.geometry import image_number
-from napari_tcia.core.model import Check, NodeRow, worst
+from napari_tcia.core.image import Check, NodeRow, worst
 
 _VERDICT = {"pass": "good", "warn": "warn", "fail": "bad"}
 CLASS_TIP = (

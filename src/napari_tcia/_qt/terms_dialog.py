@@ -42,6 +42,8 @@ class TermsDialog(QDialog):
         Why something cannot be accepted here; then there is nothing to tick.
     name : str
         Name to start with, empty when nobody accepted before.
+    action : str
+        What the accepting button says.
     """
 
     agreed = Signal(str)
@@ -53,10 +55,16 @@ class TermsDialog(QDialog):
         refusals: Sequence[Issue] = (),
         name: str = "",
         parent: QWidget | None = None,
+        *,
+        action: str = "Accept and open",
     ) -> None:
         super().__init__(parent)
+        self._action = action
         title = ", ".join(dict.fromkeys(t.collection for t in terms))
-        self.setWindowTitle(f"Before you open {title}")
+        opening = action != "Accept"
+        self.setWindowTitle(
+            f"Before you open {title}" if opening else f"Terms of {title}"
+        )
         self.setMinimumSize(820, 520)
         self.resize(980, 680)
 
@@ -68,7 +76,7 @@ class TermsDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(2 * MARGIN, 2 * MARGIN, 2 * MARGIN, 2 * MARGIN)
         layout.setSpacing(MARGIN)
-        layout.addWidget(_heading(f"Before you open {title}"))
+        layout.addWidget(_heading(self.windowTitle()))
         hosts = ", ".join(dict.fromkeys(t.archive_host for t in terms))
         licences = ", ".join(dict.fromkeys(t.licence.short for t in terms))
         layout.addWidget(Note(f"{licences}, from {hosts}"))
@@ -104,7 +112,7 @@ class TermsDialog(QDialog):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Your name", self.name_edit)
 
-        self.accept_button = primary(QPushButton("Accept and open"))
+        self.accept_button = primary(QPushButton(self._action))
         self.decline_button = QPushButton("Not now")
         described(
             self.decline_button, "Not now", "Nothing is fetched; search stays (Esc)"
@@ -151,8 +159,8 @@ class TermsDialog(QDialog):
         self.accept_button.setEnabled(ready)
         described(
             self.accept_button,
-            "Accept and open",
-            "Records your acceptance and opens the data (Enter)"
+            self._action,
+            "Records your acceptance (Enter)"
             if ready
             else "Tick both boxes and give your name first",
         )

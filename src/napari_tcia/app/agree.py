@@ -52,7 +52,11 @@ def terms(
 
 
 def terms_of_collection(
-    services: Services, name: str, *, token: CancelToken | None = None
+    services: Services,
+    name: str,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
 ) -> tuple[Terms, ...]:
     """Terms of a collection by name.
 
@@ -85,7 +89,7 @@ def terms_of_collection(
             f"No collection is called {name!r} at {services.settings.archive_host}.",
             "List the names with: napari-tcia collections",
         )
-    return terms(services, rows, token=token)
+    return terms(services, rows, report=report, token=token)
 
 
 def accept(

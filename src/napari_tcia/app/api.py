@@ -18,16 +18,14 @@ from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.passports import passports
 from napari_tcia.app.services import Services
+from napari_tcia.core.image import LabelSet, PointSet, Volume
 from napari_tcia.core.model import (
     Acceptance,
     Collection,
-    LabelSet,
     Listing,
-    PointSet,
     SearchQuery,
     Series,
     Terms,
-    Volume,
 )
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.nodes import labels as _labels

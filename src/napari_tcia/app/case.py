@@ -18,17 +18,8 @@ from napari_tcia.app.folder import (
 )
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue
 from napari_tcia.app.services import Services
-from napari_tcia.core.model import (
-    Check,
-    Issue,
-    LabelSet,
-    NodeRow,
-    PointSet,
-    Provenance,
-    Series,
-    StoredSeries,
-    Volume,
-)
+from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, Volume
+from napari_tcia.core.model import Issue, Provenance, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import (
     MixedSeries,

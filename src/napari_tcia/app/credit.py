@@ -65,13 +65,14 @@ def dataset_lines(provenances: Iterable[Provenance]) -> tuple[DatasetLine, ...]:
     """One line per dataset that is open, in the order it was opened."""
     groups: dict[tuple[str, bool, str], list[Provenance]] = {}
     for p in provenances:
-        groups.setdefault((p.collection, p.synthetic, p.origin), []).append(p)
+        key = ("", True, "") if p.synthetic else (p.collection, False, p.origin)
+        groups.setdefault(key, []).append(p)
     lines = []
     for (name, synthetic, origin), members in groups.items():
         cited = citations(members)
         first = cited[0] if cited else None
         if synthetic:
-            title, terms = f"SYNTHETIC phantom modelled on {name}", "synthetic"
+            title, terms = citation.SYNTHETIC_TITLE, "synthetic"
         elif origin == "unknown":
             title, terms = "Data of unknown origin", "none"
         else:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from napari_tcia.app.services import Services
 from napari_tcia.cite.provenance import FolderFacts, recognise
-from napari_tcia.core.model import TWIN_UID_ROOT, Provenance, StoredSeries, Volume
-from napari_tcia.errors import TermsNotAccepted
+from napari_tcia.core.image import Volume
+from napari_tcia.core.model import TWIN_UID_ROOT, Provenance, StoredSeries
+from napari_tcia.errors import CorruptData, TermsNotAccepted
 from napari_tcia.terms import gate
 from napari_tcia.terms.licence import identify
 from napari_tcia.volume.headers import SeriesHeaders, survey
@@ -112,8 +113,19 @@ def provenance_of(services: Services, headers: SeriesHeaders, path: Path) -> Pro
         ),
         services.catalogue.find_collection,
     )
+    if not found.licence_name or found.synthetic:
+        return found
     licence = identify(found.licence_name, found.licence_uri)
-    return replace(found, licence_id=licence.id if found.licence_name else "")
+    found = replace(found, licence_id=licence.id)
+    # The folder is the user's own, but its terms may have been accepted here.
+    host = services.settings.archive_host
+    try:
+        standing = services.ledger.standing(host, found.collection, licence.id)
+    except CorruptData:
+        standing = None  # it says nothing then, and does not stand in the way
+    if standing is None:
+        return found
+    return replace(found, terms="accepted", acceptance_id=standing.id)
 
 
 def place_of(headers: SeriesHeaders) -> Path | tuple[Path, ...]:

@@ -30,6 +30,7 @@ Lookup = Callable[[str], CollectionFacts | None]
 _MAX_AUTHORS = 20
 """APA 7 names so many authors; of more, the first 19 and the last."""
 
+SYNTHETIC_TITLE = "SYNTHETIC phantom modelled on CT Lymph Nodes"
 SYNTHETIC = Citation(
     key="napari-tcia-synthetic-phantom",
     kind="synthetic",
@@ -127,9 +128,7 @@ def short_line(citations: Sequence[Citation]) -> str:
     lines = []
     for one in citations:
         if one.kind == "synthetic":
-            lines.append(
-                "SYNTHETIC phantom modelled on CT Lymph Nodes - not patient data"
-            )
+            lines.append(f"{SYNTHETIC_TITLE} - not patient data")
         elif one.kind == "dataset":
             named = ", ".join(filter(None, (_short_title(one), one.licence)))
             lines.append(f"{named}\ndoi:{one.doi}" if one.doi else named)

@@ -10,15 +10,18 @@ import typer
 from napari_tcia.cli.output import Json, emit, table
 
 
-def open_(target: str) -> None:
-    """Open TARGET or PATH in napari, with its citation docked."""
+def open_(
+    target: Annotated[str, typer.Argument(metavar="[TARGET|PATH]")] = "",
+) -> None:
+    """Open napari with the browser, and TARGET or PATH in it, its citation docked."""
     from napari_tcia.app.display import require_display
     from napari_tcia.app.services import Services
 
     require_display()
     from napari_tcia._napari.launch import run
 
-    run(Services.open(), Path(target) if Path(target).exists() else target)
+    path = Path(target)
+    run(Services.open(), path if target and path.exists() else target)
 
 
 def demo(

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_tcia.core.files import fsync_folder, storage_error
-from napari_tcia.core.model import Citation, LabelSet, Volume
+from napari_tcia.core.image import LabelSet, Volume
+from napari_tcia.core.model import Citation
 from napari_tcia.errors import CorruptData
 
 

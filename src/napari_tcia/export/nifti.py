@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_tcia.core.files import write_json
 from napari_tcia.core.geometry import Affine, same_grid
-from napari_tcia.core.model import Citation, LabelSet, Volume, to_json
+from napari_tcia.core.image import LabelSet, Volume
+from napari_tcia.core.model import Citation, to_json
 from napari_tcia.export.files import (
     case_stem,
     credit_lines,

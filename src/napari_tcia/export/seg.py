@@ -14,7 +14,8 @@ import pydicom
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import spacing_of
-from napari_tcia.core.model import Citation, LabelSet, Segment, Volume
+from napari_tcia.core.image import LabelSet, Segment, Volume
+from napari_tcia.core.model import Citation
 from napari_tcia.errors import NothingFound, UsageError
 from napari_tcia.export.files import credit_lines, label_paths, require_equal, staged
 from napari_tcia.nodes.seg import read_seg

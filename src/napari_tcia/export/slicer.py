@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_tcia.core.model import Citation, LabelSet, PointSet, Volume
+from napari_tcia.core.image import LabelSet, PointSet, Volume
+from napari_tcia.core.model import Citation
 from napari_tcia.errors import MissingExtra
 from napari_tcia.export.files import (
     case_stem,

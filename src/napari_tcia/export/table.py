@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_tcia.core.model import Citation, NodeRow, Volume
+from napari_tcia.core.image import NodeRow, Volume
+from napari_tcia.core.model import Citation
 from napari_tcia.export.files import (
     case_stem,
     credit_lines,

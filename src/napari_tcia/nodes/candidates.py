@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from napari_tcia.core.geometry import patient_to_index
-from napari_tcia.core.model import Check, PointSet, Provenance, Volume
+from napari_tcia.core.image import Check, PointSet, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import NothingFound
 from napari_tcia.nodes.point_files import annotation_files, parse_table
 from napari_tcia.volume import require_sound

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_tcia.core.model import LabelSet, Provenance, Volume
+from napari_tcia.core.image import LabelSet, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import NothingFound
 from napari_tcia.nodes.masks import read_mask
 from napari_tcia.nodes.seg import read_seg

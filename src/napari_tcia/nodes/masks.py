@@ -23,7 +23,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import Affine, same_grid
-from napari_tcia.core.model import Check, LabelSet, Provenance, Segment, Volume
+from napari_tcia.core.image import Check, LabelSet, Segment, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import (
     CorruptData,
     GeometryMismatch,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tcia.core.model import LabelSet, NodeRow, PointSet, Volume
+from napari_tcia.core.image import LabelSet, NodeRow, PointSet, Volume
 from napari_tcia.nodes.measure import (
     Box,
     Measurement,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import index_to_patient, spacing_of
-from napari_tcia.core.model import LabelSet, Volume
+from napari_tcia.core.image import LabelSet, Volume
 
 Point = tuple[float, float, float]
 Box = tuple[slice, slice, slice]

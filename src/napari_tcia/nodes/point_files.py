@@ -16,7 +16,7 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 from numpy.typing import NDArray
 
-from napari_tcia.core.model import Check, Verdict
+from napari_tcia.core.image import Check, Verdict
 from napari_tcia.errors import CorruptData, NothingFound, UnreadableAnnotation
 
 Numbers = NDArray[np.float64]

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from napari_tcia.core.geometry import Affine, index_to_patient, patient_to_index
-from napari_tcia.core.model import Check, PointSet, Provenance, Volume
+from napari_tcia.core.image import Check, PointSet, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.nodes.point_files import EXACT_MM, Numbers, parse_points_folder
 from napari_tcia.volume import require_sound
 

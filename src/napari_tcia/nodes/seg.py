@@ -16,7 +16,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from napari_tcia.core.model import Check, LabelSet, Provenance, Segment, Volume
+from napari_tcia.core.image import Check, LabelSet, Segment, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.errors import (
     CorruptData,
     GeometryMismatch,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import spacing_of
-from napari_tcia.core.model import Check, LabelSet, PointSet, Verdict, Volume
+from napari_tcia.core.image import Check, LabelSet, PointSet, Verdict, Volume
 from napari_tcia.nodes.match import Regions, distances, match, regions
 from napari_tcia.nodes.measure import NO_TISSUE_HU, Box
 from napari_tcia.volume import require_sound

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import Affine
-from napari_tcia.core.model import Check, Verdict
+from napari_tcia.core.image import Check, Verdict
 from napari_tcia.errors import BrokenGeometry
 from napari_tcia.volume.instance import Header
 

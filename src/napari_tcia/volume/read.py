@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tcia.core.model import Check, Passport, Provenance, Volume
+from napari_tcia.core.image import Check, Passport, Volume
+from napari_tcia.core.model import Provenance
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import (
     BrokenGeometry,

@@ -1,0 +1,186 @@
+"""A volume and what lies on its grid: labels, points, nodes, and their checks.
+
+Arrays are indexed (k, j, i); positions of the patient are LPS millimetres, as
+in `napari_tcia.core.geometry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tcia.core.model import Provenance
+
+Verdict = Literal["pass", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named check of a passport or of an annotation."""
+
+    code: str
+    verdict: Verdict
+    message: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+
+def worst(checks: tuple[Check, ...]) -> Verdict:
+    """The verdict of the worst check; ``"pass"`` when there is none."""
+    verdicts = {check.verdict for check in checks}
+    if "fail" in verdicts:
+        return "fail"
+    return "warn" if "warn" in verdicts else "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """Why a volume can be trusted, or not."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict of the worst check."""
+        return worst(self.checks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """A stack of slices in patient space.
+
+    Attributes
+    ----------
+    array : (K, J, I) ndarray
+        Rescaled stored values: int16 when the rescale is exact, else float32.
+    affine : (4, 4) float64
+        (k, j, i, 1) to LPS mm; k rises along the slice normal.
+    present : (K,) bool
+        False where a slice is missing; its place is kept and filled.
+    passport : Passport
+    provenance : Provenance
+    quantity : str
+        ``"HU"`` only where the numbers are Hounsfield units, else what they are.
+    window : (level, width) or None
+        The header's own window, in units of `array`.
+    sop_uids : tuple
+        SOPInstanceUID of each slice, None where missing.
+    files : tuple
+        File of each slice, None where missing.
+    description : str
+        SeriesDescription.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    passport: Passport
+    provenance: Provenance
+    quantity: str = "HU"
+    window: tuple[float, float] | None = None
+    sop_uids: tuple[str | None, ...] = ()
+    files: tuple[Path | None, ...] = ()
+    description: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(K, J, I)."""
+        k, j, i = self.array.shape
+        return k, j, i
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a label set.
+
+    `value` is the number in the array: SegmentNumber of a SEG, mask label of
+    a NIfTI. Codes are (value, scheme designator, meaning).
+    """
+
+    value: int
+    label: str
+    category: tuple[str, str, str] | None = None
+    type: tuple[str, str, str] | None = None
+    algorithm: str = ""
+    tracking_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSet:
+    """Labels on the grid of a volume, without overlaps.
+
+    Attributes
+    ----------
+    array : (K, J, I) uint8 or uint16
+        0 is background.
+    source : {"seg", "mask"}
+    checks : tuple of Check
+        How well it was verified against the volume.
+    """
+
+    array: NDArray[Any]
+    segments: tuple[Segment, ...]
+    name: str
+    source: str
+    provenance: Provenance
+    checks: tuple[Check, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointSet:
+    """Published node positions.
+
+    Attributes
+    ----------
+    points : (n, 3) float64
+        LPS mm (x, y, z).
+    indices : (n, 3) float64
+        The same in (k, j, i) of the volume.
+    sizes_mm : (n,) float64
+        Published diameter, NaN when missing.
+    ids : (n,) tuple of int
+        Row number in the files, from 1.
+    """
+
+    points: NDArray[np.float64]
+    indices: NDArray[np.float64]
+    sizes_mm: NDArray[np.float64]
+    ids: tuple[int, ...]
+    name: str
+    provenance: Provenance
+    checks: tuple[Check, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One lymph node as a row of the table.
+
+    Lengths are mm, volume mm3, HU in Hounsfield units; None is "not known".
+    `source` names what the row rests on: ``"seg"``, ``"mask"``, ``"points"``,
+    or two joined by ``"+"``. `k` is the slice to look at.
+    """
+
+    id: int
+    label: int | None
+    source: str
+    centroid_lps: tuple[float, float, float]
+    k: int
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    published_size_mm: float | None = None
+    volume_mm3: float | None = None
+    hu_mean: float | None = None
+    hu_sd: float | None = None
+    size_class: str | None = None
+    index: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """(k, j, i) to jump to: the centroid, or the published point."""
+    long_axis_line: tuple[tuple[float, float, float], ...] = ()
+    """Two (k, j, i) ends of the long axis, empty when not measured."""
+    short_axis_line: tuple[tuple[float, float, float], ...] = ()
