@@ -51,7 +51,7 @@ class Case:
         stranger's patient ID is not for layer names).
     nodes : tuple of NodeRow
     checks : tuple of Check
-        How well annotations and image agree.
+        How well annotations and image agree, one by one and together.
     issues : tuple of Issue
         Known issues of the case, and annotations that could not be read.
     """
@@ -316,7 +316,11 @@ def _read(
         points=points,
         candidates=candidates,
         nodes=node_rows(volume, labels, points),
-        checks=verify(volume, labels, points),
+        checks=(
+            *(check for one in labels for check in one.checks),
+            *(points.checks if points else ()),
+            *verify(volume, labels, points),
+        ),
         issues=tuple(issues),
     )
 
