@@ -9,7 +9,9 @@ Nothing heavy is imported until a function is used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -49,6 +51,21 @@ if TYPE_CHECKING:
         search,
         terms,
     )
+
+
+class _Package(ModuleType):
+    """A package whose functions come before the rooms of their names.
+
+    Importing ``napari_tcia.terms`` would bind that room here and hide the function
+    ``terms``; rooms are reached by importing from them.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

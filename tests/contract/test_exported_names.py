@@ -37,6 +37,19 @@ def test_public_names_are_pinned_and_resolve():
         assert getattr(nt, name) is not None
 
 
+def test_rooms_do_not_hide_the_functions_of_their_names():
+    """Whatever was imported before; ``terms``, ``cite`` and ``export`` are both."""
+    code = (
+        "import sys; import napari_tcia.terms.gate, napari_tcia.cite.citation; "
+        "import napari_tcia.export.seg, napari_tcia.app.handover; "
+        "import napari_tcia as nt; from napari_tcia.terms import gate; "
+        "print([n for n in nt.__all__[1:] if not callable(getattr(nt, n))],"
+        " gate.__name__, sys.modules['napari_tcia.terms'].__name__)"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said.split() == ["[]", "napari_tcia.terms.gate", "napari_tcia.terms"]
+
+
 def test_import_is_light():
     code = (
         "import json, sys; import napari_tcia; "
@@ -49,7 +62,7 @@ def test_import_is_light():
 
 def test_command_line_starts_without_the_window():
     code = (
-        "import json, sys; import napari_tcia.cli; "
+        "import json, sys; import napari_tcia.cli.commands; "
         "print(json.dumps([m for m in sys.modules]))"
     )
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))

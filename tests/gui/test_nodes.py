@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_tcia._napari.layers import add_case, colour_of
 from napari_tcia._napari.session import session_for
 from napari_tcia._qt.node_table import NodeTable
-from napari_tcia.core.image import Check
+from napari_tcia.core.image import Check, Passport
 
 
 @pytest.fixture
@@ -98,8 +100,94 @@ def test_the_node_under_the_cursor_lights_up(make_napari_viewer, case):
     world = tuple(labels.data_to_world((k, j, i)))
     viewer.dims.set_point(range(3), world)
     viewer.cursor.position = world
-    (selected,) = dock.table.selectionModel().selectedRows(0)
-    assert selected.data() == str(row.id)
+    assert _lit(dock) == [str(row.id)]
+    assert dock.table.selectionModel().selectedRows(0) == []  # what was chosen stays
+    labels.visible = False  # a node that is not seen is not pointed at
+    viewer.cursor.position = tuple(np.array(world) + 1e-3)
+    assert _lit(dock) == []
+
+
+def _lit(dock):
+    cells = [dock.sorted.index(n, 0) for n in range(dock.sorted.rowCount())]
+    return [c.data() for c in cells if c.data(Qt.ItemDataRole.BackgroundRole)]
+
+
+def test_two_cases_of_one_name_keep_their_own_nodes(make_napari_viewer, case):
+    """Layers belong together by series, not by what a folder is called."""
+    viewer = make_napari_viewer()
+    session = session_for(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-tcia", "Nodes")
+    (first, *_), _ = add_case(viewer, case)
+    origin = replace(
+        case.volume.provenance, series_uid="61.7.0.999.9.7", frame_of_reference_uid="9"
+    )
+    volume = replace(case.volume, provenance=origin)
+    (second, labels, _), _ = add_case(
+        viewer, replace(case, volume=volume, nodes=case.nodes[:2])
+    )
+    viewer.layers.selection.active = labels
+    assert session.image() is second
+    assert dock.sorted.rowCount() == 2
+    viewer.layers.selection.active = first
+    assert session.image() is first
+    assert dock.sorted.rowCount() == len(case.nodes)
+
+
+@pytest.mark.parametrize("verdict", ["warn", "fail"])
+def test_a_doubtful_volume_is_said_where_it_is_used(
+    make_napari_viewer, case, qtbot, verdict
+):
+    viewer = make_napari_viewer()
+    session_for(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-tcia", "Nodes")
+    check = Check("missing_slices", verdict, "2 slices are missing at k 3, k 7.")
+    present = case.volume.present.copy()
+    present[[3, 7]] = False
+    volume = replace(case.volume, present=present, passport=Passport((check,)))
+    add_case(viewer, replace(case, volume=volume, checks=()))
+    assert viewer.layers[0].name == f"CT - MED_LYMPH_001 ({verdict})"
+    assert check.message in dock.badge.text().replace("\u200b", "")
+    viewer.dims.set_current_step(0, 7)
+    shown = viewer.canvas.overlays["napari_tcia_position"].text
+    assert "k 7 (image 8)" in shown
+    assert "slice missing" in shown
+    assert ("only to look at" in shown) == (verdict == "fail")
+    viewer.dims.set_current_step(0, 8)
+    assert "missing" not in viewer.canvas.overlays["napari_tcia_position"].text
+
+
+def test_a_case_that_failed_says_why_it_has_no_nodes(qtbot):
+    table = NodeTable()
+    qtbot.addWidget(table)
+    table.show_nodes("A", (), (), [Check("x", "fail", "Two slices lie in one place.")])
+    assert "not measured" in table.title.text()
+    assert "in one place" in table.badge.text()
+
+
+def test_every_column_is_in_sight(table):
+    table.resize(380, 400)
+    header = table.table.horizontalHeader()
+    assert header.length() <= table.table.viewport().width()
+    assert table.table.horizontalScrollBar().maximum() == 0
+
+
+def test_the_largest_node_in_two_actions(make_napari_viewer, case, qtbot):
+    viewer = make_napari_viewer(show=True)
+    session_for(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-tcia", "Nodes")
+    add_case(viewer, case)
+    view = dock.table
+    left = Qt.MouseButton.LeftButton
+    header = view.horizontalHeader()
+    x = header.sectionViewportPosition(1) + header.sectionSize(1) // 2
+    where = QPoint(x, header.height() // 2)
+    qtbot.mouseClick(header.viewport(), left, pos=where)  # 1: by size
+    first = view.visualRect(dock.sorted.index(0, 1)).center()
+    qtbot.mouseClick(view.viewport(), left, pos=first)  # 2: the row
+    largest = max(case.nodes, key=lambda row: row.short_axis_mm)
+    assert dock.sorted.index(0, 0).data() == str(largest.id)
+    assert f"{largest.short_axis_mm:.1f}" in dock.sorted.index(0, 1).data()
+    assert viewer.dims.current_step[0] == largest.k
 
 
 def test_the_table_follows_the_data(make_napari_viewer, case):

@@ -11,8 +11,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils._proxies import PublicOnlyProxy
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QPushButton
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QLabel, QPushButton
 
 from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import CITATIONS, session_for
@@ -29,6 +30,11 @@ def docks(viewer):
 
 def panel(viewer):
     return viewer.window.dock_widgets[CITATIONS]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said():
+    notification_manager.records.clear()
 
 
 @pytest.fixture
@@ -203,3 +209,49 @@ def test_terms_of_a_folder_can_be_read_and_accepted(
     assert [r.name for r in services.ledger.records()] == ["Ada"]
     assert {p.terms for p in session.provenances()} == {"accepted"}
     assert pixels() == []
+
+
+def test_behind_another_tab_it_comes_out(viewer, qtbot, case):
+    session_for(viewer)
+    add_case(viewer, case)
+    qtbot.waitUntil(_docked(viewer))
+    (dock,) = docks(viewer)
+    other = viewer.window.add_dock_widget(QLabel("x"), name="other", area="bottom")
+    viewer.window._qt_window.tabifyDockWidget(dock, other)
+    other.raise_()
+    tabs = viewer.window._qt_window.tabifiedDockWidgets
+    qtbot.waitUntil(lambda: not tabs(dock), timeout=5000)
+    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=5000)
+
+
+def test_the_window_closes_between_two_layers(make_napari_viewer, qtbot, case):
+    viewer = make_napari_viewer()
+    session = session_for(viewer)
+    with qtbot.captureExceptions() as raised:
+        session.add_cases([case])
+        # The first layer has come, the turn of the next one has not.
+        close = lambda _: QTimer.singleShot(0, viewer.close)  # noqa: E731
+        viewer.layers.events.inserted.connect(close)
+        qtbot.waitUntil(lambda: not session.adding)
+        qtbot.wait(50)
+    assert raised == []
+    assert list(viewer.layers) == []  # closing empties it, and nothing came after
+
+
+def test_a_case_of_another_patient_is_seen_alone(viewer, qtbot, case):
+    session = session_for(viewer)
+    origin = replace(
+        case.volume.provenance, series_uid="61.7.0.999.9.5", frame_of_reference_uid="9"
+    )
+    affine = case.volume.affine.copy()
+    affine[:3, 3] += (900, 900, 900)
+    other = replace(case.volume, provenance=origin, affine=affine)
+    session.add_cases([case, replace(case, volume=other, labels=(), points=None)])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4)
+    qtbot.waitUntil(lambda: not session.adding)
+    assert [layer.visible for layer in viewer.layers] == [False] * 3 + [True]
+    image = viewer.layers[3]
+    middle = image.data_to_world([(n - 1) / 2 for n in image.data.shape])
+    assert np.allclose(viewer.scene.camera.center[-2:], middle[1:], atol=2)
+    (said,) = notification_manager.records
+    assert "no frame of reference" in said.message

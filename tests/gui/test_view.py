@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 
 from napari_tcia._napari import view
 from napari_tcia._napari.layers import add_case
@@ -106,3 +108,51 @@ def test_a_point_is_seen_through_its_node_and_not_beyond(case):
     far = np.round(index) + np.array((view.POINT_DEPTH_MM // 5 + 1, 0, 0))
     viewer.dims.set_point(range(3), tuple(image.data_to_world(far)))
     assert 0 not in points._view_indices
+
+
+def test_a_slice_shows_its_own_values(case):
+    """The depth in which points are looked for must not average any picture."""
+    viewer = ViewerModel()
+    others = viewer.add_image(np.random.default_rng(0).random(case.volume.shape))
+    session_for(viewer)
+    (image, *_), _ = add_case(viewer, case)
+    later = viewer.add_image(case.volume.array.astype(float), scale=image.scale)
+    k = 17
+    viewer.dims.set_point(range(3), tuple(image.data_to_world((k, 0, 0))))
+    assert np.array_equal(image._slice.image.raw, case.volume.array[k])
+    for layer in (others, later):
+        step = round(layer.world_to_data(viewer.dims.point)[0])
+        if 0 <= step < len(layer.data):
+            assert np.array_equal(layer._slice.image.raw, layer.data[step])
+    assert {str(layer.projection_mode) for layer in (others, later)} == {"none"}
+
+
+def test_position_is_of_the_volume_that_is_looked_at(case):
+    """A second volume of the same patient frame counts its own slices."""
+    viewer = ViewerModel()
+    session_for(viewer)
+    (first, *_), _ = add_case(viewer, case)
+    affine = case.volume.affine.copy()
+    affine[:3, 3] = affine[:3, :3] @ (5, 0, 0) + affine[:3, 3]
+    origin = replace(case.volume.provenance, series_uid="61.7.0.999.9.8")
+    volume = replace(case.volume, affine=affine, provenance=origin)
+    other = replace(case, volume=volume, labels=(), points=None, nodes=())
+    (second, *_), _ = add_case(viewer, other)
+
+    def shown():
+        return viewer.canvas.overlays["napari_tcia_position"].text
+
+    viewer.dims.set_point(range(3), tuple(first.data_to_world((17, 0, 0))))
+    viewer.layers.selection.active = second
+    assert shown().startswith("k 12 (image 13), ")
+    viewer.layers.selection.active = first
+    assert shown().startswith("k 17 (image 18), ")
+
+
+def test_a_duplicate_leaves_the_view_where_it_is(case):
+    viewer = ViewerModel()
+    session_for(viewer)
+    (image, *_), _ = add_case(viewer, case)
+    viewer.dims.set_current_step(0, 2)
+    viewer.layers.append(Layer.create(*image.as_layer_data_tuple()))
+    assert viewer.dims.current_step[0] == 2

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import highdicom as hd
 import nibabel as nib
@@ -120,6 +124,37 @@ def test_seg_of_the_collections_own_headers(tmp_path, labels):
         assert pydicom.dcmread(path).StudyInstanceUID.startswith("61.7.")
 
 
+@pytest.mark.parametrize("used", [[3], [2, 5], [0, 3, 7], [1, 2, 6]])
+def test_sparse_labels_are_no_thicker_elsewhere(tmp_path, volume, used):
+    """Other programs rebuild the grid from the frames that there are."""
+    array = np.zeros(SHAPE, dtype=np.uint8)
+    array[used, 4:9, 5:12] = 1
+    one = LabelSet(array, (Segment(1, "Node 1"),), "n", "seg", volume.provenance)
+    (path,) = seg.write(tmp_path / "s.dcm", volume, [one], CITED)
+    (shared,) = pydicom.dcmread(path).SharedFunctionalGroupsSequence
+    measures = shared.PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(1.25)
+    assert float(measures.SliceThickness) == pytest.approx(1.25)
+    elsewhere = hd.seg.segread(path).get_volume(combine_segments=True)
+    assert elsewhere.spacing[0] == pytest.approx(1.25)
+    found = index_to_patient(elsewhere.affine, np.argwhere(elsewhere.array))
+    placed = np.rint(patient_to_index(volume.affine, found)).astype(int)
+    assert sorted(placed.tolist()) == sorted(np.argwhere(array).tolist())
+    segimage2itkimage = Path(sys.executable).with_name("segimage2itkimage")
+    if segimage2itkimage.exists():
+        subprocess.run(
+            [
+                *(segimage2itkimage, "--inputDICOM", path, "--outputType", "nrrd"),
+                *("--outputDirectory", tmp_path, "--prefix", "q", "--mergeSegments"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        image = sitk.ReadImage(str(next(tmp_path.glob("q*.nrrd"))))
+        assert image.GetSpacing()[2] == pytest.approx(1.25)
+        assert (sitk.GetArrayFromImage(image) > 0).sum() == (array > 0).sum()
+
+
 def test_seg_refuses_what_it_cannot_refer_to(tmp_path, stack, labels):
     stack.write(tmp_path / "other")[2].unlink()
     volume = read_volume(tmp_path / "other")
@@ -227,6 +262,21 @@ def test_slicer_files(tmp_path, volume, labels):
     assert "CC BY 3.0" in markup["description"]
     image = sitk.ReadImage(str(written[0]))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labels.array)
+
+
+def test_words_beyond_ascii(tmp_path, volume, labels):
+    """A dash in a citation or an accent in a label stands in no one's way."""
+    cited = (replace(CITED[0], text="Žofie N\u00e1jde \u2013 Nodes, pp. 1\u20132."),)
+    named = replace(labels, segments=(Segment(2, "Größe"), Segment(5, "b")))
+    paths = slicer.write(tmp_path / "slicer", volume, [named], None, cited)
+    found = slicerio.read_segmentation(str(paths[0]))
+    assert [one["name"] for one in found["segments"]] == ["Gro?e", "b"]
+    assert "Zofie Najde - Nodes, pp. 1-2." in paths[0].read_bytes().decode("latin-1")
+    (path,) = seg.write(tmp_path / "s.dcm", volume, [named], cited)
+    dataset = pydicom.dcmread(path)
+    assert cited[0].text in dataset.ImageComments
+    assert dataset.SegmentSequence[0].SegmentLabel == "Größe"
+    assert read_labels(path, volume)[0].segments[0].label == "Größe"
 
 
 def test_broken_geometry_leaves_nothing(tmp_path, labels):

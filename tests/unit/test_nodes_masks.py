@@ -147,6 +147,17 @@ def test_damaged_files(tmp_path, volume, labels):
         read_labels(tmp_path / "absent.nii.gz", volume)
 
 
+def test_labels_on_missing_slices_are_told(tmp_path, volume, labels):
+    path = write_mask(tmp_path / "mask.nii.gz", labels, AFFINE)
+    assert "labels_on_missing_slices" not in {
+        c.code for c in read_labels(path, volume)[0].checks
+    }
+    volume.present[[0, 4]] = False
+    (found,) = read_labels(path, volume)
+    check = next(c for c in found.checks if c.code == "labels_on_missing_slices")
+    assert (check.verdict, check.numbers["k"]) == ("warn", [4])
+
+
 def test_empty_mask_is_said(tmp_path, volume, labels):
     path = write_mask(tmp_path / "a.nii.gz", labels * 0, AFFINE)
     (found,) = read_labels(path, volume)

@@ -105,6 +105,56 @@ def test_slice_volume_and_hounsfield():
     assert measure(values, labels_of(mask))[0].hu_mean is None
 
 
+def test_axes_are_those_of_a_slice_that_is_there():
+    volume = tissue()
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[4:7, 5:25, 5:45] = True
+    mask[7:9, 5:15, 5:15] = True
+    volume.present[4:7] = False
+    (found,) = measure(volume, labels_of(mask))
+    (there,) = measure(volume, labels_of(mask & volume.present[:, None, None]))
+    assert found.k == there.k == 7
+    assert found.short_axis_mm == there.short_axis_mm
+    volume.present[:] = False  # nothing is: the outline alone is measured
+    (alone,) = measure(volume, labels_of(mask))
+    assert (alone.k, alone.hu_mean) == (4, None)
+    assert alone.short_axis_mm > there.short_axis_mm
+
+
+def test_a_streak_of_touching_corners_is_measured_whole():
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[1, range(3, 15), range(3, 15)] = True
+    (found,) = measure(tissue(), labels_of(mask))
+    assert found.long_axis_mm == pytest.approx(12 * 0.8 * 2**0.5, abs=0.8 * 2**0.5)
+
+
+@pytest.mark.parametrize("semi_axes", [(4, 3, 5), (8, 5, 6), (9, 7.5, 12)])
+@pytest.mark.parametrize("step", [1.0, 5.0])
+def test_nodes_of_known_size(semi_axes, step):
+    """Phantoms in 3D at any offset and angle: bias and spread of the short axis."""
+    rng = np.random.default_rng(7)
+    long, short, height = semi_axes
+    errors, volumes = [], []
+    for _ in range(12):
+        pixel = rng.uniform(0.6, 0.95)
+        spacing = np.array([step, pixel, pixel])
+        center = np.array([15, 32, 32]) + rng.uniform(-0.5, 0.5, 3) * [step < 2, 1, 1]
+        z, y, x = (np.indices(SHAPE).T - center).T * spacing[:, None, None, None]
+        angle = rng.uniform(0, np.pi)
+        u = x * np.cos(angle) + y * np.sin(angle)
+        v = y * np.cos(angle) - x * np.sin(angle)
+        mask = (u / long) ** 2 + (v / short) ** 2 + (z / height) ** 2 <= 1
+        affine = make_affine((0, 0, 0), (1, 0, 0, 0, 1, 0), spacing)
+        volume = volume_of(np.full(SHAPE, 50, np.int16), affine)
+        (row,) = node_rows(volume, labels_of(mask))
+        errors.append((row.short_axis_mm - 2 * short) / pixel)
+        volumes.append(row.volume_mm3 / (4 / 3 * np.pi * long * short * height))
+    assert abs(np.mean(errors)) <= 0.4
+    assert np.percentile(np.abs(errors), 95) <= 0.75
+    if step < 2:
+        assert np.mean(volumes) == pytest.approx(1, abs=0.03)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_tiny_labels_are_measured(size):
     mask = np.zeros(SHAPE, dtype=bool)

@@ -9,7 +9,7 @@ import pytest
 
 from annotation_factory import volume_of, write_points
 from napari_tcia.errors import BrokenGeometry, NothingFound, UnreadableAnnotation
-from napari_tcia.nodes import known_issues, read_candidates, read_points
+from napari_tcia.nodes import known_issues, node_rows, read_candidates, read_points
 from napari_tcia.nodes.candidates import node_row
 
 SHAPE = (40, 60, 50)
@@ -207,6 +207,20 @@ def test_points_outside(volume, folder):
         c for c in read_points(folder, small).checks if c.code == "points_inside"
     )
     assert (check.verdict, check.numbers["rows"]) == ("fail", [2, 3])
+
+
+def test_a_point_outside_is_not_moved_to_a_slice(volume, folder):
+    small = volume_of(np.zeros((20, 60, 50)), volume.affine)
+    points = read_points(folder, small)
+    rows = node_rows(small, (), points)
+    assert [row.k for row in rows] == np.rint(points.indices[:, 0]).tolist()
+    assert max(row.k for row in rows) >= 20
+
+
+def test_decimal_commas_are_refused(volume, folder):
+    edit(folder, "sizes.txt", lambda _: b"8,73\n10,2\n9,5\n")
+    with pytest.raises(UnreadableAnnotation, match="8,73"):
+        read_points(folder, volume)
 
 
 def test_sizes(volume, folder):

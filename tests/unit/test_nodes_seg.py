@@ -1,9 +1,15 @@
 """DICOM SEG by position: highdicom writes, ours reads."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 
 from annotation_factory import ellipsoid, write_seg
 from dicom_factory import ROOT, Stack, noise, save
@@ -17,6 +23,40 @@ from napari_tcia.nodes import read_labels
 from napari_tcia.volume import read_volume
 
 SHAPE = (8, 24, 20)
+
+
+def _term(value, meaning):
+    return {
+        "CodeValue": value,
+        "CodingSchemeDesignator": "SCT",
+        "CodeMeaning": meaning,
+    }
+
+
+DCMQI = {
+    "ContentCreatorName": "Reader^A",
+    "SeriesDescription": "Lymph node segmentations",
+    "SeriesNumber": "300",
+    "InstanceNumber": "1",
+    "segmentAttributes": [
+        [
+            {
+                "labelID": number,
+                "SegmentDescription": f"Node {number}",
+                "SegmentLabel": f"Node {number}",
+                "SegmentAlgorithmType": "MANUAL",
+                "SegmentedPropertyCategoryCodeSequence": _term(
+                    "123037004", "Anatomical Structure"
+                ),
+                "SegmentedPropertyTypeCodeSequence": _term(
+                    "62683002", "Mediastinal lymph node"
+                ),
+                "recommendedDisplayRGBValue": [10 * number, 20, 30],
+            }
+            for number in (1, 2)
+        ]
+    ],
+}
 
 
 @pytest.fixture
@@ -183,6 +223,81 @@ def test_a_coarser_grid_is_refused(tmp_path, case):
     write_seg(tmp_path / "s.dcm", sources(coarse), labels)
     with pytest.raises(GeometryMismatch):
         read_labels(tmp_path / "s.dcm", volume)
+
+
+def test_thick_slices_of_another_series_leave_no_holes(tmp_path):
+    """Every fifth slice of the same scan lies on the grid, and is no node of it."""
+    thin = Stack(noise((21, 8, 8)))
+    thick = Stack(noise((5, 8, 8)), spacing=(5.0, 0.75, 0.75), series="2")
+    thin.write(tmp_path / "thin")
+    thick.write(tmp_path / "thick")
+    labels = np.zeros((5, 8, 8), dtype=np.uint8)
+    labels[1:4, 2:5, 2:5] = 1
+    write_seg(tmp_path / "s.dcm", sources(thick), labels)
+    with pytest.raises(GeometryMismatch, match="5 mm apart") as caught:
+        read_labels(tmp_path / "s.dcm", read_volume(tmp_path / "thin"))
+    assert caught.value.numbers["volume_step_mm"] == pytest.approx(1)
+    (found,) = read_labels(tmp_path / "s.dcm", read_volume(tmp_path / "thick"))
+    np.testing.assert_array_equal(found.array, labels)
+
+
+def test_another_series_on_the_same_grid_is_placed_and_told(tmp_path, case):
+    _, volume, labels = case
+    kernel = Stack(noise(SHAPE), spacing=(1.25, 0.7421875, 0.7421875), series="2")
+    write_seg(tmp_path / "s.dcm", sources(kernel), labels)
+    (found,) = read_labels(tmp_path / "s.dcm", volume)
+    np.testing.assert_array_equal(found.array, labels)
+    assert verdicts(found)["referenced_images"] == "fail"
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [
+        (1, 0, 0, 0, 1, 0),
+        (1, 0, 0, 0, -1, 0),
+        (0, 1, 0, 0, 0, -1),
+        (0.8, 0.6, 0, 0, 0, -1),
+    ],
+)
+def test_written_by_dcmqi(tmp_path, orientation):
+    """Flipped, cropped and permuted label images through another toolkit."""
+    itkimage2segimage = Path(sys.executable).with_name("itkimage2segimage")
+    if not itkimage2segimage.exists():
+        pytest.skip("dcmqi is not installed beside this Python.")
+    stack = Stack(noise((7, 10, 9)), orientation=orientation, spacing=(5, 0.7, 0.9))
+    stack.write(tmp_path / "ct")
+    volume = read_volume(tmp_path / "ct")
+    labels = np.zeros(volume.shape, dtype=np.uint8)
+    labels[1:4, 2:6, 3:7], labels[5, 8, 2] = 1, 2
+    image = sitk.GetImageFromArray(labels)
+    columns = volume.affine[:3, [2, 1, 0]]
+    spacing = np.linalg.norm(columns, axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((columns / spacing).ravel().tolist())
+    image.SetOrigin(volume.affine[:3, 3].tolist())
+    (tmp_path / "meta.json").write_text(json.dumps(DCMQI))
+    for number, other in enumerate(
+        (
+            image,
+            sitk.Flip(image, [True, False, True]),
+            image[1:8, 1:9, 1:6],
+            sitk.PermuteAxes(image, [2, 0, 1]),
+        )
+    ):
+        out = tmp_path / f"{number}.dcm"
+        sitk.WriteImage(other, str(tmp_path / "labels.nrrd"))
+        subprocess.run(
+            [
+                *(itkimage2segimage, "--inputDICOMDirectory", tmp_path / "ct"),
+                *("--inputImageList", tmp_path / "labels.nrrd"),
+                *("--inputMetadata", tmp_path / "meta.json"),
+                *("--outputDICOM", out, "--skip"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        (found,) = read_labels(out, volume)
+        np.testing.assert_array_equal(found.array, labels)
 
 
 def test_foreground_outside_the_volume_is_refused(tmp_path, case):

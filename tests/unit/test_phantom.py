@@ -1,11 +1,17 @@
 """The phantom against its own listed truth."""
 
+import ast
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_tcia.core.geometry import index_to_patient, patient_to_index
+from napari_tcia.demo import phantom as phantom_module
 from napari_tcia.demo.phantom import (
     Scan,
     make_ct,
@@ -106,16 +112,106 @@ def test_every_seed_keeps_its_nodes_apart_and_whole(seed, region, nodes):
             volume, rel=0.15
         )
         world = index_to_patient(scan.affine, voxels)
-        offsets = (world - node.centre) @ np.asarray(node.rotation)
-        assert ((offsets / node.semi_axes) ** 2).sum(axis=1).max() <= 1 + 1e-9
+        assert node.contains(world).all()
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
 def test_axial_axes_are_those_of_the_section(seed):
     for node in make_nodes(Scan(seed=seed)):
+        if node.bend:
+            continue
         angle = np.linspace(0, np.pi, 721)
         ray = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
         scaled = ray @ np.asarray(node.rotation) / np.asarray(node.semi_axes)
         widths = 2 / np.linalg.norm(scaled, axis=1)
         assert node.axial_axes == pytest.approx((widths.max(), widths.min()), rel=1e-3)
+
+
+def _bent():
+    node = next(n for s in range(99) for n in make_nodes(Scan(seed=s)) if n.bend)
+    # Its long axis and its bend into the axial plane.
+    return replace(node, rotation=((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+
+
+def test_bent_node_is_a_banana_of_the_same_volume():
+    node = _bent()
+    side = np.arange(-30, 30, 0.5) + 0.25
+    grid = np.stack(np.meshgrid(side, side, side), axis=-1)
+    inside = grid[node.contains(grid + node.centre)]
+    volume = 4 / 3 * np.pi * np.prod(node.semi_axes)
+    assert len(inside) * 0.5**3 == pytest.approx(volume, rel=0.02)
+    assert np.abs(inside.mean(axis=0)).max() < 0.1
+    assert (np.abs(inside) <= np.add(node.reach, 1e-9)).all()
+    # Both tips lie to one side of the middle.
+    a, _, c = node.semi_axes
+    tips = [[0.95 * c * sign, 0.8 * node.bend, 0] for sign in (-1, 1)]
+    assert node.contains(np.add(tips, node.centre)).all()
+    assert not node.contains(np.add(node.centre, (0, 0.8 * a + 0.3, 0)))
+
+
+def test_axes_of_a_bent_node_are_chords_inside_it():
+    node = _bent()
+    side = np.arange(-25, 25, 0.5)
+    grid = np.stack([*np.meshgrid(side, side), np.zeros((100, 100))], axis=-1)
+    inside = grid[node.contains(grid + node.centre)][:, :2]
+    farthest = np.hypot(*(inside[:, None] - inside).T).max()
+    long, short = node.axial_axes
+    assert long == pytest.approx(farthest, abs=1.0)
+    # Across a banana, the chord is shorter than the extent.
+    assert short < np.ptp(inside[:, 1]) - 1
+    assert short == pytest.approx(2 * node.semi_axes[0], abs=0.5)
+
+
+def test_hilum_is_fat_and_calcification_is_bright():
+    scan = replace(SMALL, seed=73, matrix=320, step=1.5, slices=153, nodes=10)
+    truth = make_nodes(scan)
+    array = make_ct(scan, truth, 0, scan.slices)
+    labels = make_labels(scan, truth)
+    assert any(node.hilum for node in truth)
+    assert any(node.calcified for node in truth)
+    for node in truth:
+        inside = array[labels == node.label]
+        if node.hilum:
+            assert np.percentile(inside, 2) < 15
+        if node.calcified:
+            assert inside.max() > 160
+        assert 40 < np.median(inside) < 115
+
+
+def test_no_turn_or_flip_looks_the_same():
+    cube = Scan(seed=5, matrix=64, slices=64, step=344 / 64, bottom=-170)
+    array = make_phantom(cube).array.astype(float)
+    body = array > -500
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((1, -1), repeat=3):
+            if order == (0, 1, 2) and flips == (1, 1, 1):
+                continue
+            turned = array.transpose(order)[tuple(slice(None, None, f) for f in flips)]
+            both = body & (turned > -500)
+            change = np.abs(array - turned)
+            assert change.mean() > 60, (order, flips)
+            assert change[both].mean() > 50, (order, flips)
+
+
+def test_truth_shares_no_geometry_with_the_readers():
+    folder = Path(phantom_module.__file__).parent
+    forbidden = ("core.geometry", "nodes", "volume", "app")
+    for name in (
+        "truth", "phantom", "anatomy", "vessels", "skeleton", "shapes", "outlines",
+        "annotations", "dicom", "twin", "variants",
+    ):  # fmt: skip
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        for item in ast.walk(tree):
+            if isinstance(item, ast.ImportFrom) and item.module:
+                part = item.module.removeprefix("napari_tcia.")
+                assert not part.startswith(forbidden), (name, item.module)
+
+
+def test_lattice_is_the_affine():
+    rng = np.random.default_rng(2)
+    kji = rng.integers(0, 40, size=(50, 3))
+    np.testing.assert_allclose(
+        SMALL.lattice(kji), index_to_patient(SMALL.affine, kji), atol=1e-9
+    )
+    np.testing.assert_array_equal(SMALL.nearest(SMALL.lattice(kji) + 0.4), kji)

@@ -185,7 +185,7 @@ def test_a_lost_or_changed_file_shows(ledger, change, code):
 
 
 def test_a_record_made_anew_with_its_hash_shows(ledger):
-    import napari_tcia.terms.ledger as module
+    from napari_tcia.terms import ledger as module
 
     add(ledger, n=3)
     rows = ledger.path.read_bytes().splitlines()
@@ -296,3 +296,60 @@ def test_accept_records_the_documents_shown(ledger):
     record = ledger.accept(terms, " Dr.  Wu ")
     assert record.documents == (("policy", "official", "c" * 64),)
     assert (record.name, record.licence_id) == ("Dr. Wu", "CC-BY-3.0")
+
+
+FACTS = {
+    "name": "N",
+    "archive_host": "h",
+    "collection": "C",
+    "licence_id": "CC-BY-3.0",
+    "licence_name": "CC BY 3.0",
+    "documents": [("policy", "official", "0" * 64)],
+}
+
+
+def test_what_is_reported_as_failed_does_not_stand(tmp_path, monkeypatch):
+    """A disk that fills up between the record and the head breaks nothing."""
+    from napari_tcia.errors import DiskFull
+    from napari_tcia.terms import ledger as module
+
+    book = module.Ledger(tmp_path / "ledger.jsonl")
+    book.append("accept", **FACTS)
+    before = book.path.read_bytes()
+    write, calls = module.write_json, []
+
+    def full(path, value):
+        calls.append(value["records"])
+        if value["records"] == 2:
+            raise DiskFull("The disk is full.")
+        return write(path, value)
+
+    monkeypatch.setattr(module, "write_json", full)
+    for _ in range(3):
+        with pytest.raises(DiskFull):
+            book.append("revoke", **FACTS)
+    assert 2 in calls
+    assert book.path.read_bytes() == before
+    assert book.verify() == ()
+    assert book.standing("h", "C", "CC-BY-3.0") is not None
+
+
+def test_two_crashes_before_the_head_are_no_tampering(tmp_path, monkeypatch):
+    from napari_tcia.terms import ledger as module
+
+    book = module.Ledger(tmp_path / "ledger.jsonl")
+    book.append("accept", **FACTS)
+    write = module.write_json
+
+    def crash(path, value):
+        if value["records"] > before:
+            raise KeyboardInterrupt
+        return write(path, value)
+
+    monkeypatch.setattr(module, "write_json", crash)
+    for event in ("revoke", "accept", "revoke"):
+        before = len(book.records())
+        with pytest.raises(KeyboardInterrupt):
+            book.append(event, **FACTS)
+    assert book.verify() == ()
+    assert [one.event for one in book.records()] == ["accept", "revoke"] * 2

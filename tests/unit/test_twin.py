@@ -1,9 +1,11 @@
 """Cases of the twin, read by libraries that did not write them."""
 
+import gzip
 import re
 import shutil
 import subprocess
 import sysconfig
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +31,9 @@ from napari_tcia.demo.twin import Twin, all_cases, lymph_case, phantom_case
 SIZE = {"matrix": 96, "step": 5.0}
 
 
-@pytest.fixture(scope="module", params=["MED_LYMPH_001", "ABD_LYMPH_001"])
+@pytest.fixture(
+    scope="module", params=["MED_LYMPH_001", "ABD_LYMPH_001", "MED_LYMPH_021"]
+)
 def written(request, tmp_path_factory):
     home = phantom_case(tmp_path_factory.mktemp("case"), request.param, **SIZE)
     return home, lymph_case(request.param, **SIZE)
@@ -62,7 +66,7 @@ def test_ct_is_the_truth_for_simpleitk(written, truth):
 def test_header_is_that_of_the_real_collection(written):
     home, case = written
     headers = _headers(home / "CT")
-    assert [h.InstanceNumber for h in headers] == list(range(1, 47))
+    assert [h.InstanceNumber for h in headers] == list(range(1, case.scan.slices + 1))
     header = headers[0]
     assert header.file_meta.TransferSyntaxUID == pydicom.uid.ImplicitVRLittleEndian
     for absent in (
@@ -234,12 +238,150 @@ def test_odd_age_is_kept_as_it_is(tmp_path):
     assert b"N-A" in path.read_bytes()[:1500]
 
 
-def test_full_size_is_512_and_thin():
+def test_full_size_is_that_of_the_real_series():
     thin = lymph_case("MED_LYMPH_001", full_size=True).scan
-    assert (thin.matrix, thin.step, thin.slices) == (512, 1.0, 230)
+    assert (thin.matrix, thin.step, thin.slices) == (512, 1.0, 666)
+    assert thin.spacing == 437 / 512
     thick = lymph_case("MED_LYMPH_021", full_size=True).scan
     assert (thick.shape, thick.step) == ((56, 512, 512), 5.0)
     assert thick.spacing == 323 / 512
+    assert len(lymph_case("ABD_LYMPH_002", full_size=True).nodes) == 34
+    for name in ("MED_LYMPH_001", "ABD_LYMPH_013", "MED_LYMPH_073"):
+        small, full = lymph_case(name), lymph_case(name, full_size=True)
+        assert len(full.nodes) == len(small.nodes)
+
+
+def test_special_cases_are_as_published():
+    assert lymph_case("ABD_LYMPH_009").scan.origin[2] > 0
+    assert lymph_case("ABD_LYMPH_013").scan.step == 1.25
+    assert lymph_case("MED_LYMPH_021").scan.step == 5.0
+    assert len(lymph_case("ABD_LYMPH_002").nodes) == 34
+    permuted = lymph_case("ABD_LYMPH_060")
+    rows = listed_rows(permuted.scan, permuted.nodes)
+    assert [node.label for node in rows] == [2, 1, 3]
+
+
+def test_one_node_is_known_to_the_text_alone(tmp_path):
+    home = phantom_case(tmp_path, "ABD_LYMPH_009", matrix=64, step=5.0)
+    case = lymph_case("ABD_LYMPH_009", matrix=64, step=5.0)
+    (mask,) = (home / "mask").glob("*.nii.gz")
+    labels = np.unique(np.asarray(nibabel.load(mask).dataobj)).tolist()
+    assert labels == list(range(len(case.nodes)))  # 0 and one less than nodes
+    (sizes,) = (home / "annotations").glob("*_sizes.txt")
+    assert len(sizes.read_text().splitlines()) == len(case.nodes)
+
+
+def test_one_row_of_sizes_is_no_repetition():
+    case = lymph_case("ABD_LYMPH_003")
+    text = case.point_files()["ABD_LYMPH_003_lymphnodes_sizes.txt"].decode()
+    sizes = np.array([line.split() for line in text.splitlines()], dtype=float)
+    off = np.abs(sizes[:, 1] * case.scan.spacing / sizes[:, 0] - 1) > 0.01
+    assert off.tolist() == [False] * (len(sizes) - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("MED_LYMPH_001", "uint8"), ("MED_LYMPH_002", "int16"),
+        ("ABD_LYMPH_060", "float32"),
+    ],
+)  # fmt: skip
+def test_masks_come_in_several_types(name, dtype):
+    case = lymph_case(name, matrix=64, step=5.0)
+    (data,) = case.mask_files().values()
+    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(data))
+    assert image.get_data_dtype() == np.dtype(dtype)
+    np.testing.assert_array_equal(
+        np.asarray(image.dataobj).transpose(2, 1, 0),
+        make_labels(case.scan, case.nodes),
+    )
+
+
+def test_noise_of_positions_is_below_the_tolerance(tmp_path):
+    home = phantom_case(tmp_path, "ABD_LYMPH_013", matrix=16)
+    heights = [float(h.ImagePositionPatient[2]) for h in _headers(home / "CT")]
+    off = np.abs(np.diff(heights) - 1.25)
+    assert 0 < off.max() <= 1e-5
+
+
+def _candidates(name, **changes):
+    case = lymph_case(name, **changes)
+    files = case.candidate_files()
+    assert sorted(files) == sorted(
+        f"{name}_{sign}CADe_{kind}"
+        for sign in ("pos", "neg")
+        for kind in ("physicalPoints.txt", "physicalPoints.mps", "grtIDs.txt")
+    )
+    return case, {key.removeprefix(f"{name}_"): data for key, data in files.items()}
+
+
+def _rows(data):
+    return np.array([line.split() for line in data.decode().splitlines()], dtype=float)
+
+
+def test_candidates_of_the_abdomen_are_the_nodes_moved_a_little():
+    case, files = _candidates("ABD_LYMPH_001")
+    assert b"\r" not in files["posCADe_physicalPoints.txt"]
+    assert b"\r" not in files["negCADe_grtIDs.txt"]
+    lines = files["negCADe_physicalPoints.txt"].split(b"\n")
+    assert all(line.endswith(b"\r") for line in lines[:-1])
+    assert lines[-1] == b""
+    points = _rows(case.point_files()["ABD_LYMPH_001_lymphnodes_physicalPoints.txt"])
+    found = _rows(files["posCADe_physicalPoints.txt"])
+    hits = _rows(files["posCADe_grtIDs.txt"])[:, 0]
+    rows = (hits - 10100).astype(int)
+    assert sorted(rows) == list(range(1, len(points) + 1))
+    gap = np.abs(found - points[rows - 1])
+    assert 0 < gap.max() < 0.1
+    assert set(files["negCADe_grtIDs.txt"].split()) == {b"-1"}
+
+
+def test_candidates_of_the_chest_lie_on_the_lattice_near_their_node():
+    case, files = _candidates("MED_LYMPH_001")
+    points = _rows(case.point_files()["MED_LYMPH_001_lymphnodes_physicalPoints.txt"])
+    found = _rows(files["posCADe_physicalPoints.txt"])
+    assert files["posCADe_physicalPoints.txt"].count(b"\r\n") == len(found)
+    rows = (_rows(files["posCADe_grtIDs.txt"])[:, 0] - 100).astype(int)
+    reach = np.linalg.norm(found[:, None] - points, axis=2)
+    assert (reach.argmin(axis=1) + 1 == rows).all()
+    assert reach.min(axis=1).max() <= 15
+    for sign in ("pos", "neg"):
+        points = _rows(files[f"{sign}CADe_physicalPoints.txt"])
+        kji = patient_to_index(case.scan.affine, points)
+        back = index_to_patient(case.scan.affine, np.rint(kji))
+        assert np.abs(back - points).max() < 0.001
+        tree = ElementTree.fromstring(files[f"{sign}CADe_physicalPoints.mps"])
+        texts = [p.findtext(a) for p in tree.iter("point") for a in ("x", "y", "z")]
+        assert texts == files[f"{sign}CADe_physicalPoints.txt"].decode().split()
+
+
+@pytest.mark.parametrize(
+    ("name", "empty"),
+    [("MED_LYMPH_021", {"pos", "neg"}), ("MED_LYMPH_010", {"pos"})],
+)
+def test_some_patients_have_empty_candidate_files(name, empty):
+    _, files = _candidates(name)
+    found = {key[:3] for key, data in files.items() if data == b""}
+    assert found == empty
+    assert all((data == b"") == (key[:3] in empty) for key, data in files.items())
+
+
+def test_one_exponent_has_three_digits():
+    _, files = _candidates("MED_LYMPH_087", matrix=96)
+    text = files["negCADe_physicalPoints.txt"]
+    (number,) = re.findall(rb"\S+e-\d+", text)
+    assert number.endswith(b"e-005")
+    assert float(number) == pytest.approx(9.2e-5, rel=1e-3)
+
+
+def test_the_twin_offers_three_zips(tmp_path):
+    twin = Twin(tmp_path, all_cases(2))
+    for kind, count in (("ANNOTATIONS", 4), ("MASKS", 1), ("CANDIDATES", 6)):
+        path = twin.supplement(f"MED_ABD_LYMPH_{kind}.zip")
+        names = zipfile.ZipFile(path).namelist()
+        assert len(names) == 2 * count
+        assert all(name.startswith(f"MED_ABD_LYMPH_{kind}/MED_") for name in names)
+    assert twin.supplement("MED_ABD_LYMPH_OTHER.zip") is None
 
 
 def test_sizes_are_known_without_painting(tmp_path):

@@ -1,11 +1,17 @@
 """Every way in which slices fail to be a volume, and the file it names."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_factory import Stack, noise, save
-from napari_tcia.errors import BrokenGeometry
+from napari_tcia.core.model import Provenance
+from napari_tcia.errors import BrokenGeometry, CorruptData
 from napari_tcia.volume import read_volume
 
 
@@ -71,6 +77,12 @@ def test_slices_cut_off_at_the_end(tmp_path):
     assert (
         verdicts(read_volume(tmp_path, declared_images=3))["declared_count"] == "warn"
     )
+    # A user's own folder may hold a chosen part.
+    part = read_volume(
+        tmp_path, declared_images=6, provenance=Provenance(origin="folder")
+    )
+    assert check(part, "declared_count").verdict == "warn"
+    assert "4 of the 6" in check(part, "declared_count").message
 
 
 def test_duplicate_position(tmp_path):
@@ -119,6 +131,48 @@ def test_jitter_is_no_defect(tmp_path, size):
     assert verdicts(volume)["uniform_step"] in ("pass", "warn")
     assert volume.shape == (20, 4, 4)
     np.testing.assert_allclose(volume.affine[:3, 0], [0, 0, 1], atol=2e-3)
+
+
+def test_jitter_in_every_direction_is_no_tilt(tmp_path):
+    rng = np.random.default_rng(3)
+    jitter = rng.uniform(-0.01, 0.01, (20, 3))
+    positions = {k: (-100 + x, -80 + y, -50 + k + z) for k, (x, y, z) in _each(jitter)}
+    stack = Stack(noise((20, 4, 4)), positions=positions)
+    stack.write(tmp_path)
+    volume = read_volume(tmp_path)
+    assert volume.passport.verdict == "pass"
+    assert check(volume, "gantry_tilt").numbers["angle_deg"] == 0
+    placed = volume.affine @ np.array([[k, 0, 0, 1.0] for k in range(20)]).T
+    np.testing.assert_allclose(
+        placed[:3].T, [positions[k] for k in range(20)], atol=0.03
+    )
+
+
+def _each(rows):
+    return enumerate(rows.tolist())
+
+
+@pytest.mark.parametrize(
+    ("step", "decimals", "verdict"),
+    [(0.625, 2, "pass"), (2 / 3, 2, "pass"), (0.3125, 2, "warn")],
+)
+def test_positions_that_were_rounded(tmp_path, step, decimals, verdict):
+    """Rounding never adds up, however many slices there are."""
+    positions = {k: (0.0, 0.0, round(-50 + k * step, decimals)) for k in range(160)}
+    stack = Stack(noise((160, 2, 2)), positions=positions)
+    stack.write(tmp_path)
+    volume = read_volume(tmp_path)
+    assert volume.passport.verdict == verdict
+    assert volume.present.all()
+    np.testing.assert_array_equal(volume.array, stack.stored)
+    assert volume.affine[2, 0] == pytest.approx(step, abs=0.01 / 159)
+
+
+def test_a_step_that_drifts_names_files(tmp_path):
+    z = [*range(10), *(9 + 1.02 * n for n in range(1, 11))]
+    positions = {k: (0.0, 0.0, float(at)) for k, at in enumerate(z)}
+    Stack(noise((20, 4, 4)), positions=positions).write(tmp_path)
+    refused(tmp_path, "uniform_step", "1-006.dcm")
 
 
 @pytest.mark.parametrize("degrees", [0.5, 15.0, -20.0])
@@ -190,6 +244,59 @@ def test_truncated_file(tmp_path, keep):
     volume = refused(tmp_path, "unreadable_files", victim.name)
     assert volume.shape == (5, 6, 6)
     assert np.flatnonzero(~volume.present).tolist() == [2]
+
+
+@pytest.mark.parametrize("name", ["IM{:03d}", "1.2.840.{}"])
+@pytest.mark.parametrize("keep", [0, 100])
+def test_what_a_stopped_copy_leaves_needs_no_ending(tmp_path, name, keep):
+    files = Stack(noise((4, 4, 4))).write(tmp_path, name)
+    files[-1].write_bytes(files[-1].read_bytes()[:keep])
+    (tmp_path / "notes.txt").touch()
+    volume = refused(tmp_path, "unreadable_files", files[-1].name)
+    assert volume.shape == (3, 4, 4)
+    assert check(volume, "unreadable_files").files == (str(files[-1]),)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_cut_anywhere_is_named(tmp_path, syntax):
+    """Not even half a UID makes a cut file one of another series."""
+    last = Stack(noise((3, 4, 4)), syntax=syntax).write(tmp_path)[-1]
+    data = last.read_bytes()
+    for length in range(len(data) - 1, 0, -7):
+        last.write_bytes(data[:length])
+        with pytest.raises(BrokenGeometry) as caught:
+            read_volume(tmp_path)
+        assert caught.value.numbers["files"] == [str(last)], length
+
+
+def test_nothing_left_to_look_at(tmp_path):
+    for file in Stack(noise((3, 4, 4))).write(tmp_path):
+        file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(CorruptData) as caught:
+        read_volume(tmp_path, allow_fail=True)
+    assert len(caught.value.numbers["files"]) == 3
+
+
+@pytest.mark.parametrize("suffix", ["lossless", "ls", "2000"])
+def test_compressed_by_others(tmp_path, suffix):
+    gdcmconv = Path(sys.executable).with_name("gdcmconv")
+    if not gdcmconv.exists():
+        pytest.skip("gdcmconv is not installed beside this Python.")
+    stack = Stack(noise((3, 16, 12)), intercept=-24.0)
+    plain = stack.write(tmp_path / "plain")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    option = {"lossless": "--jpeg", "ls": "--jpegls", "2000": "--j2k"}[suffix]
+    for file in plain:
+        target = packed / file.name
+        subprocess.run([gdcmconv, option, "--lossless", file, target], check=True)
+    volume = read_volume(packed)
+    assert volume.array.dtype == np.int16
+    np.testing.assert_array_equal(volume.array, stack.stored - 24)
+    data = (packed / "1-002.dcm").read_bytes()
+    for cut in (len(data) // 2, len(data) - 100, len(data) - 10):
+        (packed / "1-002.dcm").write_bytes(data[:cut])
+        refused(packed, "unreadable_files", "1-002.dcm")
 
 
 def test_damaged_compressed_slice(tmp_path):

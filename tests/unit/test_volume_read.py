@@ -156,6 +156,16 @@ def test_bits_above_bits_stored_are_no_pixels(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path).array, stack.stored)
 
 
+def test_a_slope_of_zero_leaves_no_image(tmp_path):
+    stack = Stack(noise((3, 4, 4)))
+    files = stack.write(tmp_path)
+    dataset = stack.dataset(1)
+    dataset.RescaleSlope = "0"
+    save(dataset, files[1])
+    with pytest.raises(BrokenGeometry, match=r"slope of 0: 1-002\.dcm"):
+        read_volume(tmp_path)
+
+
 def test_rescale_slice_by_slice(tmp_path):
     stack = Stack(noise((3, 4, 5)))
     for k in range(3):

@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_tcia.app.case import Case
 from napari_tcia.core.geometry import Affine, display_transform, relative_transform
-from napari_tcia.core.image import LabelSet, NodeRow, PointSet, worst
+from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, worst
 from napari_tcia.core.model import Issue, Provenance, to_json
 
 KEY = "napari_tcia"
@@ -33,6 +33,9 @@ COLOURS = (
 with a violet for the black)."""
 POINT_COLOUR = "#ffd23f"
 DEFAULT_POINT_MM = 8.0
+
+BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
+"""Behind the name of an image layer, by the verdict of its passport."""
 
 MEDIASTINUM = (50.0, 350.0)
 SOFT_TISSUE = (40.0, 400.0)
@@ -116,6 +119,11 @@ def node_rows(ours: Mapping[str, Any]) -> tuple[NodeRow, ...]:
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def doubts(ours: Mapping[str, Any]) -> tuple[Check, ...]:
+    """What the passport of an image layer's volume warns of or failed."""
+    return tuple(Check(**check) for check in ours.get("passport", ()))
 
 
 def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
@@ -235,8 +243,11 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
     provenance = volume.provenance
     window = window_of(case)
     kwargs: dict[str, Any] = {
-        "name": f"{provenance.modality or 'Image'} - {case.name}",
+        "name": f"{provenance.modality or 'Image'} - {case.name}"
+        + BADGES[volume.passport.verdict],
         "colormap": "gray",
+        # A slice shows its own values, whatever thickness points are looked for in.
+        "projection_mode": "none",
         **placed,
     }
     more: dict[str, Any] = {}
@@ -252,11 +263,13 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         provenance,
         "image",
         case=case.name,
+        volume=provenance.series_uid,
         verdict=volume.passport.verdict,
         quantity=volume.quantity,
         affine=volume.affine,
         reference=reference,
         missing=np.flatnonzero(~volume.present),
+        passport=[c for c in volume.passport.checks if c.verdict != "pass"],
         checks=case.checks,
         first_index=first_index(case),
         **more,
@@ -284,8 +297,11 @@ def _labels(
             labels.provenance,
             "reference",
             case=case.name,
+            volume=case.volume.provenance.series_uid,
             source=labels.source,
-            verdict=worst(labels.checks),
+            segments=labels.segments,
+            affine=case.volume.affine,
+            verdict=case.volume.passport.verdict,
         ),
         **placed,
     }
@@ -312,6 +328,7 @@ def _points(
             points.provenance,
             "points" if visible else "candidates",
             case=case.name,
+            volume=case.volume.provenance.series_uid,
             verdict=worst(points.checks),
         ),
         **placed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 PathOrPaths = str | Sequence[str]
@@ -31,9 +32,12 @@ def read(path: PathOrPaths) -> list[Any]:
         In a script; a window shows its sentence instead.
     """
     import napari
+    from napari.utils.notifications import show_warning
 
     from napari_tcia._napari.layers import layer_data, reference_for
-    from napari_tcia._napari.session import in_event_loop, services_of, session_for
+    from napari_tcia._napari.session import services_of, session_for
+    from napari_tcia._napari.window import in_event_loop
+    from napari_tcia.app import state
     from napari_tcia.app.case import open_case
 
     target = Path(path if isinstance(path, str) else os.path.commonpath(path))
@@ -41,11 +45,18 @@ def read(path: PathOrPaths) -> list[Any]:
     if viewer is not None and in_event_loop():
         session_for(viewer).open(target)
         return [(None,)]
-    layers = []
-    for case in open_case(services_of(viewer), target):
-        present = viewer.layers if viewer is not None else ()
-        reference, _ = reference_for(present, case.volume.provenance)
-        layers += layer_data(case, reference)
+    cases = open_case(services_of(viewer), target)
+    placed: list[Any] = list(viewer.layers) if viewer is not None else []
+    layers: list[Any] = []
+    words = list(state.doubts(cases))
+    for case in cases:
+        reference, issues = reference_for(placed, case.volume.provenance)
+        words += [issue.message for issue in issues]
+        data = layer_data(case, reference)
+        placed.append(SimpleNamespace(**data[0][1]))
+        layers += data
+    if words:
+        show_warning("\n".join(words))
     return layers
 
 

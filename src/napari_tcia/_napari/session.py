@@ -14,12 +14,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari import view
 from napari_tcia._napari.tasks import TaskRunner
-from napari_tcia.app import agree, credit
+from napari_tcia._napari.window import dock_of, is_closed, is_tabbed
+from napari_tcia.app import agree, credit, state
 from napari_tcia.app.case import Case, open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
@@ -64,6 +65,7 @@ class Session(QObject):
         self._viewer = weakref.ref(viewer)
         self._services: Services | None = None
         self._panel: Any = None
+        self._dock: Any = None
         self._pending: list[Case | case_layers.LayerTuple] = []
         self.dialog: Any = None
         self.runner = TaskRunner(self)
@@ -71,6 +73,10 @@ class Session(QObject):
         self._guard.setSingleShot(True)
         self._guard.setInterval(0)
         self._guard.timeout.connect(self.ensure_panel)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(0)
+        self._fit.timeout.connect(self._fit_panel)
         self._queue = QTimer(self)
         self._queue.setSingleShot(True)
         self._queue.setInterval(0)
@@ -80,6 +86,7 @@ class Session(QObject):
         viewer.dims.events.order.connect(self._reorient)
         viewer.dims.events.ndisplay.connect(self._reorient)
         viewer.dims.events.point.connect(self._position)
+        viewer.layers.selection.events.active.connect(self._reorient)
         for layer in viewer.layers:
             self._dress(layer)
         self._refresh()
@@ -125,12 +132,21 @@ class Session(QObject):
         images = self.ours("image")
         viewer = self.viewer
         active = viewer.layers.selection.active if viewer is not None else None
-        ours = case_layers.metadata_of(active) if active is not None else None
-        for layer in images:
-            case = (case_layers.metadata_of(layer) or {}).get("case")
-            if ours is not None and case == ours.get("case"):
-                return layer
-        return images[-1] if images else None
+        if active in images:
+            return active
+        same = self.of_volume(active, images)
+        return same[0] if same else images[-1] if images else None
+
+    def of_volume(self, layer: Layer | None, among: Iterable[Layer]) -> list[Layer]:
+        """Those of `among` that belong to the volume of `layer`; names may repeat."""
+        ours = case_layers.metadata_of(layer) if layer is not None else None
+        if ours is None:
+            return []
+        return [
+            other
+            for other in among
+            if (case_layers.metadata_of(other) or {}).get("volume") == ours["volume"]
+        ]
 
     # opening
 
@@ -146,6 +162,7 @@ class Session(QObject):
     def _opened(self, outcome: Outcome) -> None:
         if isinstance(outcome, Done):
             self.add_cases(outcome.value)
+            self.tell(state.doubts(outcome.value))
         elif isinstance(outcome, Failed):
             show_error(str(outcome.error))
 
@@ -161,7 +178,9 @@ class Session(QObject):
 
     def _add_next(self) -> None:
         viewer = self.viewer
-        if viewer is None or not self._pending:
+        if viewer is None or is_closed(viewer):
+            self._pending.clear()
+        if not self._pending:
             return
         first = self._pending.pop(0)
         if isinstance(first, Case):
@@ -169,24 +188,36 @@ class Session(QObject):
             reference, issues = case_layers.reference_for(
                 viewer.layers, first.volume.provenance
             )
-            self._tell(issues)
             self._pending[:0] = case_layers.layer_data(first, reference)
-            first = self._pending.pop(0)
-        case_layers.add_layer(viewer, first)
+            if issues:
+                self._step_aside(issues)
+            layer = case_layers.add_layer(viewer, self._pending.pop(0))
+            if issues:
+                viewer.fit_to_view(layers=[layer])
+        else:
+            case_layers.add_layer(viewer, first)
         if self._pending:
             self._queue.start()
         else:  # the image takes the controls and the value under the cursor
             viewer.layers.selection.active = self.ours("image")[-1]
 
-    def _tell(self, issues: Iterable[Issue]) -> None:
-        for issue in issues:
-            if issue.level != "info":
-                show_warning(issue.message)
+    def _step_aside(self, issues: Iterable[Issue]) -> None:
+        """Hide what is open: pictures of different frames do not go together."""
+        for layer in self.ours():
+            layer.visible = False
+        self.tell(f"{issue.message} What was open is hidden." for issue in issues)
+
+    def tell(self, sentences: Iterable[str]) -> None:
+        """Show doubts as one notification."""
+        if text := "\n".join(sentences):
+            show_warning(text)
 
     # layers come and go
 
     def _inserted(self, event: Any) -> None:
         self._dress(event.value)
+        if case_layers.metadata_of(event.value) is None and self.ours("image"):
+            view.show_own_slice(event.value)
         self._refresh()
 
     def _removed(self, event: Any) -> None:
@@ -203,8 +234,10 @@ class Session(QObject):
         if ours.get("role") == "image":
             layer.events.contrast_limits.connect(self._position)
             view.prepare(viewer)
-            world = layer.data_to_world(ours["first_index"])
-            viewer.dims.set_point(range(3), tuple(world))
+            others = (case_layers.metadata_of(o) for o in self.ours() if o is not layer)
+            if ours not in others:  # a duplicate leaves the view where it is
+                world = layer.data_to_world(ours["first_index"])
+                viewer.dims.set_point(range(3), tuple(world))
 
     def _refresh(self) -> None:
         viewer = self.viewer
@@ -244,10 +277,15 @@ class Session(QObject):
         text = ""
         world = self._world()
         if layer is not None and world is not None:
-            low, high = layer.contrast_limits
-            unit = (case_layers.metadata_of(layer) or {}).get("quantity", "")
-            window = f"W {high - low:.0f}  L {(high + low) / 2:.0f}"
-            text = view.describe_position(viewer, world, window if unit == "HU" else "")
+            ours = case_layers.metadata_of(layer) or {}
+            own = np.asarray(ours["affine"], dtype=np.float64)
+            lines = [view.describe_position(viewer, world, own, ours["missing"])]
+            if ours["quantity"] == "HU":
+                low, high = layer.contrast_limits
+                lines.append(f"W {high - low:.0f}  L {(high + low) / 2:.0f}")
+            if ours["verdict"] == "fail":
+                lines.append("Geometry failed its check: only to look at")
+            text = "\n".join(line for line in lines if line)
         view.set_text(
             viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
         )
@@ -258,6 +296,7 @@ class Session(QObject):
         """Take a citation panel that napari's menu made as the one panel."""
         self._panel = panel
         panel.hidden.connect(self._guard.start)
+        panel.height_changed.connect(self._fit.start)
         panel.terms_requested.connect(self.read_terms)
         self._fill_panel()
 
@@ -309,7 +348,9 @@ class Session(QObject):
         viewer = self.viewer
         if viewer is None or not self.ours() or not hasattr(viewer, "window"):
             return
-        docked = _dock_of(self._panel)
+        if is_closed(viewer):
+            return
+        docked = dock_of(self._panel)
         if docked is None:
             if self._panel is None:
                 from napari_tcia._napari.widgets import CitationDock
@@ -317,25 +358,23 @@ class Session(QObject):
                 CitationDock(viewer)  # adopts itself
             viewer.window.add_dock_widget(self._panel, name=CITATIONS, area="bottom")
             self._panel.show()
+            self._fit.start()
         elif docked.isHidden():
             docked.show()
+        elif docked.visibleRegion().isEmpty() and is_tabbed(docked):
+            # Behind another tab it would be open, and seen by nobody.
+            docked.window().addDockWidget(
+                Qt.DockWidgetArea.BottomDockWidgetArea, docked
+            )
+        docked = dock_of(self._panel)
+        if docked is not self._dock:
+            self._dock = docked
+            docked.visibilityChanged.connect(lambda _: self._guard.start())
 
-
-def _dock_of(panel: Any) -> Any:
-    """Dock that holds `panel`, None when it is docked nowhere."""
-    from qtpy.QtWidgets import QDockWidget
-
-    try:
-        parent = panel.parentWidget() if panel is not None else None
-    except RuntimeError:  # deleted with its window
-        return None
-    return parent if isinstance(parent, QDockWidget) else None
-
-
-def in_event_loop() -> bool:
-    """Whether a Qt event loop runs in this thread: a window is being used."""
-    from qtpy.QtCore import QCoreApplication, QThread
-
-    if QCoreApplication.instance() is None:
-        return False
-    return QThread.currentThread().loopLevel() > 0
+    def _fit_panel(self) -> None:
+        """Give the docked panel the height of its lines; a docked widget keeps its."""
+        dock = dock_of(self._panel)
+        if dock is None or dock.isFloating():
+            return
+        height = self._panel.sizeHint().height()
+        dock.window().resizeDocks([dock], [height], Qt.Orientation.Vertical)

@@ -15,6 +15,8 @@ from napari_tcia.core.geometry import (
     Affine,
     axis_letters,
     image_number,
+    index_to_patient,
+    patient_to_index,
 )
 
 PREFIX = "napari_tcia"
@@ -92,28 +94,39 @@ def orient(viewer: Any, affine: Affine | None) -> None:
         set_text(viewer, name, text, _EDGES[name], font_size=11, box=True)
 
 
-def describe_position(viewer: Any, affine: Affine, window: str) -> str:
-    """Slice and window in the words of a reading room.
+def describe_position(
+    viewer: Any, world: Affine, own: Affine, missing: Sequence[int] = ()
+) -> str:
+    """Where the slice lies, in the words of a reading room.
 
     "k 366 (image 367), z -366.6 mm" along the volume's own slices; the
     patient axis and mm alone on the other planes.
+
+    Parameters
+    ----------
+    world : (4, 4) float64
+        Affine of the volume that set the world: its columns are the world's axes.
+    own : (4, 4) float64
+        Affine of the volume that is looked at.
+    missing : sequence of int
+        Its slices that are blank because they were not there.
     """
     dims = viewer.dims
     if dims.ndim != 3 or dims.ndisplay != 2:
-        return window
+        return ""
     axis = dims.not_displayed[0]
-    point = np.array(dims.point, dtype=float)
-    # The world is the volume's index frame in mm: undo it to get the index.
-    scale = np.linalg.norm(affine[:3, :3], axis=0)
-    origin = (affine[:3, :3] / scale).T @ affine[:3, 3]
-    index = (point - origin) / scale
-    patient = affine[:3, :3] @ index + affine[:3, 3]
-    main = int(np.abs(affine[:3, axis]).argmax())
+    # The world is an index frame in mm: undo it to get the place in the patient.
+    scale = np.linalg.norm(world[:3, :3], axis=0)
+    origin = (world[:3, :3] / scale).T @ world[:3, 3]
+    patient = index_to_patient(world, (np.array(dims.point) - origin) / scale)[0]
+    main = int(np.abs(world[:3, axis]).argmax())
     place = f"{'xyz'[main]} {patient[main]:.1f} mm"
-    if axis == 0:
-        k = round(float(index[0]))
+    stacked = own[:3, 0] / np.linalg.norm(own[:3, 0])
+    if abs(stacked @ world[:3, axis]) > 0.999 * scale[axis]:
+        k = round(float(patient_to_index(own, patient)[0, 0]))
         place = f"k {k} (image {image_number(k)}), {place}"
-    return f"{place}\n{window}" if window else place
+        place += ", slice missing" if k in missing else ""
+    return place
 
 
 def set_text(viewer: Any, name: str, text: str, position: str, **style: Any) -> None:
@@ -137,10 +150,21 @@ def prepare(viewer: Any) -> None:
     """Set what a viewer needs once a volume is in it: scale bar and point depth."""
     scale_bar = viewer.canvas.overlays.scale_bar
     scale_bar.visible = True
-    if viewer.dims.ndim == 3:
+    if viewer.dims.ndim == 3 and not any(viewer.dims.margin_left):
+        for layer in viewer.layers:
+            show_own_slice(layer)
         depth = (POINT_DEPTH_MM,) * 3
         viewer.dims.margin_left = depth
         viewer.dims.margin_right = depth
+
+
+def show_own_slice(layer: Any) -> None:
+    """Let an image show the slice it is at, not the mean over the depth of points.
+
+    napari's default, "mean", is the slice itself only while that depth is nil.
+    """
+    if str(getattr(layer, "projection_mode", "")) == "mean":
+        layer.projection_mode = "none"
 
 
 def jump(viewer: Any, world: Sequence[float], zoom: float = 0.0) -> None:

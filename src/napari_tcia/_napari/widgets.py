@@ -68,7 +68,8 @@ class NodesDock(NodeTable):
             else case_layers.colour_of(row.label)
             for row in rows
         ]
-        checks = [Check(**check) for check in ours.get("checks", ())]
+        checks = [*case_layers.doubts(ours)]
+        checks += [Check(**check) for check in ours.get("checks", ())]
         self.show_nodes(str(ours.get("case", "")), rows, colours, checks)
 
     def _jump(self, row: NodeRow) -> None:
@@ -82,11 +83,12 @@ class NodesDock(NodeTable):
         viewer = self._session.viewer
         if viewer is None or viewer.dims.ndisplay != 2 or not self.model.rows:
             return
-        for layer in self._session.ours("reference"):
-            value = layer.get_value(viewer.cursor.position, world=True)
-            if value:
-                self.highlight(int(value))
-                return
+        session = self._session
+        found = None
+        for layer in session.of_volume(self._shown, session.ours("reference")):
+            if layer.visible:
+                found = layer.get_value(viewer.cursor.position, world=True) or found
+        self.highlight(int(found) if found else None)
 
 
 def open_docks(viewer: Any) -> BrowserDock:
@@ -102,5 +104,6 @@ def open_docks(viewer: Any) -> BrowserDock:
         NodesDock(viewer), name="Nodes (napari-tcia)", area="right", tabify=True
     )
     QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
+    QTimer.singleShot(0, browser.search_box.setFocus)
     session_for(viewer).ensure_panel()
     return browser

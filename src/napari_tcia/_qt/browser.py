@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
@@ -26,12 +26,13 @@ from napari_tcia._qt.style import (
     SPACING,
     Note,
     described,
+    fill_height,
     primary,
 )
-from napari_tcia._qt.task_row import TaskRow
+from napari_tcia._qt.task_row import Runner, TaskRow
 from napari_tcia._qt.terms_dialog import TermsDialog
 from napari_tcia.app import agree, fetch, state
-from napari_tcia.app.case import open_case
+from napari_tcia.app.case import Case, open_case
 from napari_tcia.app.services import Services
 from napari_tcia.app.state import CaseRow, Results
 from napari_tcia.core.model import Series, Terms
@@ -47,27 +48,6 @@ from napari_tcia.core.task import (
 from napari_tcia.errors import TciaError
 
 START = "CT Lymph Nodes"
-
-
-class Runner(Protocol):
-    """Runs one task per kind beside the window."""
-
-    def submit(
-        self,
-        kind: str,
-        func: Callable[..., Any],
-        *args: Any,
-        on_done: Callable[[Outcome], None],
-        on_progress: Report | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Start a task; `on_done` is called on the GUI thread."""
-
-    def cancel(self, kind: str) -> None:
-        """Stop the task of this kind."""
-
-    def running(self, kind: str) -> bool:
-        """Whether one runs."""
 
 
 class Browser(QWidget):
@@ -163,6 +143,7 @@ class Browser(QWidget):
         layout.addWidget(self.source)
         layout.addWidget(Note(CLINICAL, size=11))
         self.setMinimumWidth(380)
+        fill_height(self)
         self.filters.setVisible(False)
         self.source.say("")
         self._say()
@@ -183,7 +164,7 @@ class Browser(QWidget):
             self.pages.setCurrentIndex(0)
             self.filters.setVisible(False)
             return
-        self._retry = self.search
+        self._retry = partial(self.search, then_open=then_open)
         self._start("search", f"Searching for {text}", state.find, text, self._found)
 
     def _found(self, outcome: Outcome) -> None:
@@ -270,27 +251,16 @@ class Browser(QWidget):
         self._fetch(series)
 
     def _fetch(self, series: Sequence[Series]) -> None:
-        self._start(
-            "open", "Opening", open_case, series, partial(self._read, tuple(series))
-        )
+        self._start("open", "Opening", _open, series, self._read)
 
-    def _read(self, series: Sequence[Series], outcome: Outcome) -> None:
+    def _read(self, outcome: Outcome) -> None:
         self._ended(outcome)
         if isinstance(outcome, Done):
-            services = self._open_services()
-            self._results = state.after_fetch(
-                self._results,
-                (s for s in series if fetch.stored(services, s.series_uid)),
-            )
+            cases, kept = outcome.value
+            self._results = state.after_fetch(self._results, kept)
             self._narrow()
-            doubts = [
-                issue.message
-                for case in outcome.value
-                for issue in case.issues
-                if issue.level != "info"
-            ]
-            self._say("\n".join(dict.fromkeys(doubts)))
-            self.opened.emit(outcome.value)
+            self._say("\n".join(state.doubts(cases)))
+            self.opened.emit(cases)
 
     # tasks
 
@@ -395,6 +365,18 @@ def _look_up(
     terms = agree.terms(services, series, report=report, token=token)
     names = [r.name for r in services.ledger.records() if r.event == "accept"]
     return series, terms, names[-1] if names else ""
+
+
+def _open(
+    services: Services,
+    series: Sequence[Series],
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[tuple[Case, ...], tuple[Series, ...]]:
+    """Cases of `series`, and those of them that are on disk now."""
+    cases = open_case(services, series, report=report, token=token)
+    return cases, tuple(s for s in series if fetch.stored(services, s.series_uid))
 
 
 def _warnings(results: Results) -> list[Any]:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_tcia._qt.style import CLINICAL, MARGIN, SPACING, Link, Note, described
 from napari_tcia.app.credit import DatasetLine, render
@@ -62,6 +63,8 @@ class CitationPanel(QWidget):
     """The panel was hidden, by whatever means."""
     terms_requested = Signal(str)
     """Somebody wants to read and accept the terms of a collection."""
+    height_changed = Signal()
+    """What is shown grew or shrank."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,7 +119,7 @@ class CitationPanel(QWidget):
         right.addStretch()
         row = QHBoxLayout()
         row.setSpacing(2 * SPACING)
-        row.addWidget(self._area, 5)
+        row.addWidget(self._area, 7)
         row.addLayout(right, 3)
         for button in (self.copy_button, self.details_button, self.help_button):
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
@@ -131,9 +134,10 @@ class CitationPanel(QWidget):
     def sizeHint(self) -> QSize:
         """As high as its lines; taller with the details."""
         line = self.fontMetrics().height() + 6
-        count = max(2, min(4, self._lines.count()))
+        lines = min(self._area.widget().sizeHint().height(), 5 * line)
         extra = 7 * line if self.details_button.isChecked() else 0
-        return QSize(700, count * line + 10 + extra)
+        # Never lower than the marks in the title bar that napari puts beside it.
+        return QSize(700, max(60, lines + 12) + extra)
 
     def minimumSizeHint(self) -> QSize:
         """One line."""
@@ -162,6 +166,7 @@ class CitationPanel(QWidget):
             self.details_button.setChecked(False)
         self.details.setPlainText("\n\n".join(c.text for c in self._citations))
         self.updateGeometry()
+        self.height_changed.emit()
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -189,9 +194,11 @@ class CitationPanel(QWidget):
         row = QWidget()
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2 * SPACING)
-        title = QLabel(line.title)
+        layout.setSpacing(SPACING + 2)
+        title = QElidingLabel(line.title)  # gives way to licence, DOI and terms
         title.setTextFormat(Qt.TextFormat.PlainText)
+        title.setToolTip(line.title)
+        title.setMinimumWidth(80)
         title.setStyleSheet("QLabel { font-weight: 600; background: transparent; }")
         layout.addWidget(title)
         if line.licence:
@@ -207,15 +214,17 @@ class CitationPanel(QWidget):
         if line.terms == "not recorded":
             read = QPushButton("Read and accept")
             read.setFlat(True)
+            read.setStyleSheet("QPushButton { padding: 1px 4px; }")
             described(read, "Read and accept", f"Show the terms of {line.title}")
             read.clicked.connect(lambda: self.terms_requested.emit(line.title))
             layout.addWidget(read)
-        layout.addStretch()
+        layout.addStretch(1)
         return row
 
     def _show_details(self, shown: bool) -> None:
         self.details.setVisible(shown)
         self.updateGeometry()
+        self.height_changed.emit()
 
     def _explain(self) -> None:
         box = QMessageBox(self)

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QFlowLayout
 
 from napari_tcia._qt.style import CHIP, SPACING, Note, described
 from napari_tcia.app import state
@@ -27,20 +34,26 @@ class Filters(QWidget):
         self.nodes_chip = _chip("With nodes", "Show only what has annotations")
         for chip in (self.ct_chip, self.nodes_chip):
             chip.toggled.connect(lambda _: self.changed.emit())
-        self._chips = QHBoxLayout()
-        self._chips.setSpacing(SPACING // 2)
+        self._row = QWidget()
+        self._chips = QFlowLayout(self._row)
+        self._chips.setContentsMargins(0, 0, 0, 0)
+        self._chips.setHorizontalSpacing(SPACING // 2)
+        self._chips.setVerticalSpacing(SPACING // 2)
         self._chip_group = QButtonGroup(self)
         self._chip_group.setExclusive(False)
         self.count = Note()
         self.count.setWordWrap(False)
-        layout = QHBoxLayout(self)
+        top = QHBoxLayout()
+        top.setSpacing(SPACING // 2)
+        top.addWidget(self.ct_chip)
+        top.addWidget(self.nodes_chip)
+        top.addStretch()
+        top.addWidget(self.count)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING // 2)
-        layout.addWidget(self.ct_chip)
-        layout.addWidget(self.nodes_chip)
-        layout.addLayout(self._chips)
-        layout.addStretch()
-        layout.addWidget(self.count)
+        layout.addLayout(top)
+        layout.addWidget(self._row)
 
     def fill(self, rows: Sequence[CaseRow]) -> None:
         """Offer the collections of `rows`, the most frequent first."""
@@ -55,6 +68,7 @@ class Filters(QWidget):
             chip.toggled.connect(partial(self._choose, name))
             self._chips.addWidget(chip)
             self._chip_group.addButton(chip)
+        self._row.setVisible(len(names) > 1)
 
     def narrow(self, rows: Sequence[CaseRow]) -> tuple[CaseRow, ...]:
         """Rows that pass, and say how many."""

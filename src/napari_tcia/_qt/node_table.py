@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from qtpy.QtCore import (
     Qt,
     Signal,
 )
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -20,7 +22,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tcia._qt.style import MARGIN, SPACING, Note, described, swatch
+from napari_tcia._qt.style import (
+    MARGIN,
+    SPACING,
+    Note,
+    described,
+    fill_height,
+    swatch,
+)
 from napari_tcia.core.geometry import image_number
 from napari_tcia.core.image import Check, NodeRow, worst
 
@@ -47,9 +56,9 @@ def _class(row: NodeRow) -> str:
 
 COLUMNS: tuple[tuple[str, str, Callable[[NodeRow], str], Callable[[NodeRow], Any]], ...]
 COLUMNS = (
-    ("Node", "Number in this table", lambda r: str(r.id), lambda r: r.id),
+    ("#", "Number in this table", lambda r: str(r.id), lambda r: r.id),
     (
-        "Axes, mm",
+        "Axes mm",
         "Long \u00d7 short axis on the axial slice that maximises the short one",
         _axes,
         lambda r: r.short_axis_mm if r.short_axis_mm is not None else -1.0,
@@ -62,9 +71,12 @@ COLUMNS = (
         lambda r: r.published_size_mm if r.published_size_mm is not None else -1.0,
     ),
     ("Image", "Slice, counted from 1", lambda r: str(image_number(r.k)), lambda r: r.k),
-    ("Source", "What the row rests on", lambda r: r.source, lambda r: r.source),
 )
 _SORT = Qt.ItemDataRole.UserRole
+_SIZES = (1, 2, 3)
+"""Columns that a first click sorts with the largest on top."""
+_LONG = re.compile(r"\S{30,}")
+_LIT = QColor(47, 125, 225, 110)
 
 
 class NodeModel(QAbstractTableModel):
@@ -74,12 +86,23 @@ class NodeModel(QAbstractTableModel):
         super().__init__(parent)
         self.rows: tuple[NodeRow, ...] = ()
         self._colours: tuple[str, ...] = ()
+        self._lit: int | None = None
 
     def set_rows(self, rows: Sequence[NodeRow], colours: Sequence[str]) -> None:
         """Show `rows`, each with its colour."""
         self.beginResetModel()
         self.rows, self._colours = tuple(rows), tuple(colours)
+        self._lit = None
         self.endResetModel()
+
+    def light(self, label: int | None) -> None:
+        """Light up the row of a label, beside what is selected; None for none."""
+        labels = [row.label for row in self.rows]
+        lit = labels.index(label) if label is not None and label in labels else None
+        before, self._lit = self._lit, lit
+        for row in {before, lit} - {None} if before != lit else ():
+            last = self.columnCount() - 1
+            self.dataChanged.emit(self.index(row, 0), self.index(row, last))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Number of nodes."""
@@ -97,6 +120,8 @@ class NodeModel(QAbstractTableModel):
             return text(row)
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             return swatch(self._colours[index.row()])
+        if role == Qt.ItemDataRole.BackgroundRole and index.row() == self._lit:
+            return _LIT
         if role == Qt.ItemDataRole.ToolTipRole:
             return describe(row)
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in (1, 3, 4):
@@ -113,6 +138,8 @@ class NodeModel(QAbstractTableModel):
             return COLUMNS[section][0]
         if role == Qt.ItemDataRole.ToolTipRole:
             return COLUMNS[section][1]
+        if role == Qt.ItemDataRole.InitialSortOrderRole and section in _SIZES:
+            return Qt.SortOrder.DescendingOrder
         return None
 
 
@@ -121,6 +148,7 @@ def describe(row: NodeRow) -> str:
     x, y, z = row.centroid_lps
     lines = [
         f"Node {row.id}: k {row.k} (image {image_number(row.k)})",
+        f"rests on {row.source.replace('+', ' and ')}",
         f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm (LPS)",
     ]
     if row.volume_mm3 is not None:
@@ -153,9 +181,12 @@ class NodeTable(QWidget):
         self.table.setShowGrid(False)
         self.table.setTabKeyNavigation(False)
         self.table.verticalHeader().setVisible(False)
+        self.table.verticalHeader().setDefaultSectionSize(26)
         header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
+        # The narrow ones share what the others leave: no scrolling sideways.
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setStyleSheet("QHeaderView::section { padding: 2px 4px; }")
         header.setMinimumSectionSize(36)
         described(self.table, "Lymph nodes", "Click or press Enter to show a node")
@@ -172,8 +203,11 @@ class NodeTable(QWidget):
         layout.setSpacing(SPACING)
         for widget in (self.title, self.badge):
             layout.addWidget(widget)
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table, 1000)
         layout.addWidget(self.hint)
+        layout.addStretch()
+        self.setMinimumWidth(380)
+        fill_height(self)
         self.clear()
 
     def clear(self) -> None:
@@ -191,14 +225,17 @@ class NodeTable(QWidget):
         colours: Sequence[str],
         checks: Sequence[Check] = (),
     ) -> None:
-        """Show the nodes of a case and how well its annotations agree."""
+        """Show the nodes of a case, and the doubts about them and their volume."""
         self.model.set_rows(rows, colours)
         count = f"{len(rows)} node" + ("" if len(rows) == 1 else "s")
         self.title.say(f"{case}: {count} in the reference")
         verdict = worst(tuple(checks))
-        doubts = [c.message for c in checks if c.verdict != "pass"]
+        doubts = dict.fromkeys(c.message for c in checks if c.verdict != "pass")
         if doubts:
-            self.badge.say("\n".join(f"! {text}" for text in doubts), _VERDICT[verdict])
+            words = "\n".join(f"! {text}" for text in doubts)
+            # A UID is one long word; it may break at its dots.
+            words = _LONG.sub(lambda m: m[0].replace(".", ".\u200b"), words)
+            self.badge.say(words, _VERDICT[verdict])
         elif checks:
             self.badge.say(f"\u2713 {_agreed(checks)}", "good")
         else:
@@ -206,19 +243,14 @@ class NodeTable(QWidget):
         self.badge.setToolTip("\n".join(c.message for c in checks))
         self.table.setVisible(bool(rows))
         self.hint.setVisible(bool(rows))
-        if not rows:
+        if not rows and verdict == "fail":
+            self.title.say(f"{case} can be looked at, but not measured:")
+        elif not rows:
             self.title.say(f"{case}: no lymph-node annotations are open.")
 
     def highlight(self, node: int | None) -> None:
-        """Light up the row of the node under the cursor; None for none."""
-        if node is None:
-            self.table.clearSelection()
-            return
-        for number, row in enumerate(self.model.rows):
-            if row.label == node:
-                place = self.sorted.mapFromSource(self.model.index(number, 0))
-                self.table.selectRow(place.row())
-                return
+        """Light up the row of the label under the cursor; None for none."""
+        self.model.light(node)
 
     def _choose(self, index: QModelIndex) -> None:
         self.chosen.emit(self.model.rows[self.sorted.mapToSource(index).row()])

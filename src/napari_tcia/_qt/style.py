@@ -135,6 +135,12 @@ def primary(button: QPushButton) -> QPushButton:
     return button
 
 
+def fill_height(widget: QWidget) -> None:
+    """Let `widget` have all of its dock: napari then adds no blank below it."""
+    policy = QSizePolicy.Policy
+    widget.setSizePolicy(policy.Preferred, policy.Expanding)
+
+
 def described(widget: QWidget, name: str, tip: str = "") -> QWidget:
     """Name a control for screen readers and explain it in a tooltip."""
     widget.setAccessibleName(name)

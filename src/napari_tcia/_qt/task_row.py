@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -16,7 +18,28 @@ from qtpy.QtWidgets import (
 
 from napari_tcia._qt.style import SPACING, Note, described
 from napari_tcia.app.state import size_text
-from napari_tcia.core.task import Progress
+from napari_tcia.core.task import Outcome, Progress, Report
+
+
+class Runner(Protocol):
+    """Runs one task per kind beside the window."""
+
+    def submit(
+        self,
+        kind: str,
+        func: Callable[..., Any],
+        *args: Any,
+        on_done: Callable[[Outcome], None],
+        on_progress: Report | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Start a task; `on_done` is called on the GUI thread."""
+
+    def cancel(self, kind: str) -> None:
+        """Stop the task of this kind."""
+
+    def running(self, kind: str) -> bool:
+        """Whether one runs."""
 
 
 class Rate:
@@ -75,14 +98,11 @@ class TaskRow(QWidget):
         self.cancel_button = QPushButton("Cancel")
         described(self.cancel_button, "Cancel", "Stop; what is complete stays (Esc)")
         self.cancel_button.clicked.connect(self.cancelled)
-        words = QHBoxLayout()
-        words.addWidget(self.stage)
-        words.addStretch()
-        words.addWidget(self.amount)
         left = QVBoxLayout()
         left.setSpacing(4)
-        left.addLayout(words)
+        left.addWidget(self.stage)
         left.addWidget(self.bar)
+        left.addWidget(self.amount)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)

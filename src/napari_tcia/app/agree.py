@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ from napari_tcia.errors import (
     ArchiveError,
     ControlledAccess,
     NothingFound,
+    StorageError,
     TciaError,
     TermsUnknown,
+    UsageError,
 )
 from napari_tcia.terms import gate
 
@@ -65,16 +68,24 @@ def terms_of_collection(
 
     Raises
     ------
+    UsageError
+        No name: that would mean every collection.
     NothingFound
         No service and no catalogue knows the collection.
     """
+    name = _collection_name(services, name)
     known = services.catalogue.find_collection(name)
-    name = known.name if known else name
     failure: ArchiveError | None = None
+    rows: tuple[Series, ...] = ()
     try:
-        rows = services.nbia.series(SearchQuery(collection=name), token).items
+        listed = services.nbia.series(SearchQuery(collection=name), token)
     except ArchiveError as error:
-        rows, failure = (), error
+        failure = error
+    else:
+        # An archive that answers more than it was asked must not widen what
+        # is accepted.
+        key = name.casefold()
+        rows = tuple(row for row in listed if row.collection.casefold() == key)
     if not rows:
         rows = _described(services, name, token)
     if not rows and known is not None:
@@ -117,11 +128,12 @@ def revoke(
 
     Raises
     ------
+    UsageError
+        No collection is named.
     NothingFound
         None stands.
     """
-    known = services.catalogue.find_collection(collection)
-    collection = known.name if known else collection
+    collection = _collection_name(services, collection)
     revoked = services.ledger.revoke(
         services.settings.archive_host, collection, name or account_name()
     )
@@ -175,6 +187,16 @@ def acceptable(wanted: Sequence[Terms]) -> tuple[Terms, ...]:
     return tuple(found)
 
 
+def _collection_name(services: Services, text: str) -> str:
+    """The name of a collection that was given as name, id or DOI."""
+    if not text.strip():
+        raise UsageError(
+            "No collection is named.", "List the names with: napari-tcia collections"
+        )
+    known = services.catalogue.find_collection(text)
+    return known.name if known else text.strip()
+
+
 def _described(
     services: Services, name: str, token: CancelToken | None
 ) -> tuple[Series, ...]:
@@ -201,9 +223,18 @@ def _policy(services: Services, token: CancelToken | None) -> tuple[str | None, 
         text = None
     if text:
         retrieved = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(kept, {"text": text, "retrieved": retrieved})
+        # The copy is for times without the archive; a full disk hides no terms.
+        with contextlib.suppress(StorageError):
+            write_json(kept, {"text": text, "retrieved": retrieved})
         return text, retrieved
-    if kept.is_file():
+    try:
         record = json.loads(kept.read_text(encoding="utf-8"))
-        return str(record["text"]), str(record["retrieved"])
-    return None, ""
+        return _text(record["text"]), _text(record["retrieved"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None, ""  # never fetched, or damaged since
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

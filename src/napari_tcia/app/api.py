@@ -136,14 +136,14 @@ def get(
     """
     services = Services.open()
     targets = [target] if isinstance(target, str) else list(target)
-    series = [s for t in targets for s in _fetch.resolve(services, t, token=token)]
-    listing = _fetch.get(
+    series, doubts, unknown = _fetch.resolve_all(services, targets, token=token)
+    rows = _fetch.get(
         services, series, out=Path(out) if out else None, report=report, token=token
     )
-    error = _fetch.first_error([row.error for row in listing if row.error])
+    error = _fetch.first_error([*unknown, *(row.error for row in rows if row.error)])
     if error is not None:
         raise error
-    return listing
+    return Listing(rows.items, (*doubts, *rows.issues))
 
 
 def open_case(
@@ -192,14 +192,17 @@ def read_volume(
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
     for one in paths:
         admit(services, one)
+    whole = len(paths) == 1 and paths[0].is_dir()
+    kept = services.store.at(paths[0]) if whole else None
     volume = _read.read_volume(
         paths if len(paths) > 1 else paths[0],
         series_uid=series_uid,
         report=report,
         token=token,
         allow_fail=allow_fail,
+        declared_images=kept.series.images if kept else None,
     )
-    return credited(services, volume, paths[0])
+    return credited(services, volume)
 
 
 def read_labels(path: str | Path, volume: Volume) -> list[LabelSet]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
 from napari_tcia.app.folder import (
     admit,
+    declared_images,
     place_of,
     provenance_of,
     stored_below,
@@ -159,10 +160,10 @@ def open_path(
         alone = survey([path])
         series_uid = next((s.series_uid for s in alone if s.is_image), series_uid)
         path = path.parent if alone else path
+        admit(services, path)
     found = survey(path, report=report, token=token)
-    images = [s for s in found if s.is_image]
-    if series_uid:
-        images = [s for s in images if s.series_uid == series_uid]
+    here = [s for s in found if s.is_image]
+    images = [s for s in here if series_uid in (None, s.series_uid)]
     if not images:
         raise NoDicom(
             f"{path} holds no DICOM image.",
@@ -170,24 +171,29 @@ def open_path(
         )
     refuse_mixed(images)
     annotations = [s for s in found if s.modality == "SEG"]
-    alone_here = len([s for s in found if s.is_image]) == 1
-    return tuple(
+    alone_here = len(here) == 1
+    left_out = _left_out(annotations, here)
+    cases = tuple(
         _read(
             place_of(image),
             image.series_uid,
-            provenance_of(services, image, path),
+            provenance_of(services, image),
             [
-                (one, provenance_of(services, one, path))
+                (one, provenance_of(services, one))
                 for one in annotations
                 if _belongs(one, image, len(images))
             ],
             _masks(path) if alone_here else [],
             _points(path),
             name=path.name,
+            declared_images=declared_images(services, image),
             report=report,
             token=token,
         )
         for image in images
+    )
+    return tuple(
+        dataclasses.replace(case, issues=case.issues + left_out) for case in cases
     )
 
 
@@ -347,6 +353,23 @@ def _belongs(annotation: SeriesHeaders, image: SeriesHeaders, count: int) -> boo
     if annotation.referenced_series_uid:
         return annotation.referenced_series_uid == image.series_uid
     return annotation.study_uid == image.study_uid or count == 1
+
+
+def _left_out(
+    annotations: Iterable[SeriesHeaders], images: Sequence[SeriesHeaders]
+) -> tuple[Issue, ...]:
+    """A word for each segmentation that belongs to none of `images`."""
+    return tuple(
+        Issue(
+            "warn",
+            "segmentation_of_another_series",
+            f"{one.files[0].name} segments series {one.referenced_series_uid}, "
+            "which is not in this folder; it is not shown.",
+            {"series_uid": one.series_uid, "references": one.referenced_series_uid},
+        )
+        for one in annotations
+        if not any(_belongs(one, image, len(images)) for image in images)
+    )
 
 
 def _masks(root: Path) -> list[Path]:

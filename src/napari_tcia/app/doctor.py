@@ -29,20 +29,12 @@ def examine() -> list[dict[str, str]]:
         rows.append(_package(name, ""))
     for name, extra in EXTRAS.items():
         rows.append(_package(name, f'pip install "napari-tcia[{extra}]"'))
-    services = Services.open()
+    try:
+        services = Services.open()
+        rows += _home(services)
+    except TciaError as error:
+        return [*rows, _row("failed", "home", str(error))]
     settings = services.settings
-    free = shutil.disk_usage(settings.home).free
-    rows.append(_row("ok", "home", f"{settings.home} ({free / 1e9:.1f} GB free)"))
-    rows.append(_row("ok", "stored series", str(len(services.store.all()))))
-    broken = [i for i in services.ledger.verify() if i.level == "error"]
-    rows.append(
-        _row(
-            "failed" if broken else "ok",
-            "acceptances",
-            broken[0].message if broken else f"{len(services.ledger.records())}",
-        )
-    )
-    rows.append(_row("ok", "catalogue", services.catalogue.date))
     for what, url in (
         ("archive", f"{settings.archive}/v4/getCollectionValues"),
         ("collections", f"{settings.collections}/v2/collections/?per_page=1"),
@@ -55,6 +47,24 @@ def examine() -> list[dict[str, str]]:
         else:
             rows.append(_row("ok", what, f"{netloc(url)} answers ({reply.status})"))
     return rows
+
+
+def _home(services: Services) -> list[dict[str, str]]:
+    """What is kept, and whether it can be trusted."""
+    home = services.settings.home
+    free = shutil.disk_usage(home).free
+    issues = services.ledger.verify()
+    broken = [i.message for i in issues if i.level == "error"]
+    return [
+        _row("ok", "home", f"{home} ({free / 1e9:.1f} GB free)"),
+        _row("ok", "stored series", str(len(services.store.all()))),
+        _row(
+            "failed" if broken else "ok",
+            "acceptances",
+            broken[0] if broken else str(len(services.ledger.records())),
+        ),
+        _row("ok", "catalogue", services.catalogue.date),
+    ]
 
 
 def _package(name: str, install: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
 from napari_tcia.app.services import Services
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.core.model import (
-    AccessGrant,
     Issue,
     Listing,
     SearchQuery,
@@ -20,9 +19,17 @@ from napari_tcia.core.model import (
     Terms,
 )
 from napari_tcia.core.task import CancelToken, Report, silent
-from napari_tcia.errors import EXIT_ORDER, ArchiveError, NothingFound, TciaError
+from napari_tcia.errors import (
+    EXIT_ORDER,
+    ArchiveError,
+    NothingFound,
+    RemoteTimeout,
+    TciaError,
+    Unreachable,
+    UsageError,
+)
 from napari_tcia.terms import gate
-from napari_tcia.transfer.download import fetch_file, fetch_series
+from napari_tcia.transfer.download import fetch_file, fetch_series, find_whole
 from napari_tcia.transfer.store import Store
 
 SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
@@ -66,20 +73,81 @@ def resolve(
 
     Raises
     ------
+    UsageError
+        Nothing is named, or neither a UID nor a patient could be called so.
     NothingFound
-        Nobody knows `target`.
+        Nobody knows `target`, or something in the manifest.
     ArchiveError
         The archive fails and nothing is stored.
     """
+    found, _, errors = resolve_all(services, [target], token=token)
+    if errors:
+        raise errors[0]
+    return found
+
+
+def resolve_all(
+    services: Services, targets: Sequence[str], *, token: CancelToken | None = None
+) -> tuple[tuple[Series, ...], tuple[Issue, ...], tuple[TciaError, ...]]:
+    """What several targets name, each entry of a manifest on its own.
+
+    Returns
+    -------
+    series : tuple of Series
+    issues : tuple of Issue
+        Doubts about the manifests, and the errors as issues.
+    errors : tuple of TciaError
+        One for each target, or entry of a manifest, that names nothing.
+    """
+    found: dict[Series, None] = {}
+    issues: list[Issue] = []
+    errors: list[TciaError] = []
+    for target in targets:
+        try:
+            named = targets_of(target)
+            issues += named.issues
+            for one in named:
+                try:
+                    found |= dict.fromkeys(_resolve_one(services, one, token))
+                except (Unreachable, RemoteTimeout):
+                    raise  # the next entry would wait as long in vain
+                except TciaError as error:
+                    errors.append(error)
+        except TciaError as error:
+            errors.append(error)
+    issues += map(as_issue, errors)
+    return tuple(found), tuple(issues), tuple(errors)
+
+
+def targets_of(target: str) -> Listing[str]:
+    """Series UIDs of a manifest, with the entries left out; else `target` itself.
+
+    Raises
+    ------
+    UsageError
+        Nothing is named, or the file is no manifest.
+    NothingFound
+        There is no such manifest, or it names no series.
+    """
+    if not target.strip():
+        raise UsageError(
+            "Nothing is named.", "Give a series UID, a patient ID or a manifest."
+        )
     path = Path(target)
-    if path.suffix.lower() in MANIFESTS and path.is_file():
-        uids = parse_manifest(path).series_uids
-        if not uids:
-            raise NothingFound(
-                f"{path.name} names no series.",
-                "A manifest holds one SeriesInstanceUID per line.",
-            )
-        return tuple(s for uid in uids for s in resolve(services, uid, token=token))
+    if path.suffix.lower() not in MANIFESTS:
+        return Listing((target.strip(),))
+    found = parse_manifest(path)
+    if not found.series_uids:
+        raise NothingFound(
+            f"{path.name} names no series.",
+            "A manifest holds one SeriesInstanceUID per line.",
+        )
+    return Listing(found.series_uids, found.issues)
+
+
+def _resolve_one(
+    services: Services, target: str, token: CancelToken | None
+) -> tuple[Series, ...]:
     is_uid = "." in target and set(target) <= set("0123456789.")
     query = SearchQuery(series_uid=target) if is_uid else SearchQuery(patient=target)
     kept = tuple(
@@ -164,46 +232,66 @@ def get(
 
     Raises
     ------
+    UsageError
+        `out` lies below HOME, where the gate guards every file.
     Cancelled
         The user stopped; finished series stay.
     """
     token = token or CancelToken()
+    if out and services.keeps(out):
+        raise UsageError(
+            f"{out} lies below {services.settings.home}, which keeps its own files.",
+            "Leave -o out, or choose a folder elsewhere.",
+        )
     store = Store(out) if out else services.store
+    host = services.settings.archive_host
     rows: list[Fetched] = []
     issues: list[Issue] = []
-    supplements: dict[str, AccessGrant] = {}
+    whole: dict[str, Series] = {}
     shown: tuple[Terms, ...] = ()
+    silence: ArchiveError | None = None
     for one in dict.fromkeys(series):
         token.raise_if_cancelled()
         try:
-            kept = store.find(services.settings.archive_host, one.series_uid)
-            if kept is not None:
-                gate.recheck(kept, services.settings.archive_host, services.ledger)
+            if kept := find_whole(one, host, store, token):
+                gate.recheck(kept, host, services.ledger)
+                gate.recheck(one, host, services.ledger)  # as it is listed today
                 rows.append(_row(kept, "present"))
-                continue
-            shown = shown or agree.terms(services, series, report=report, token=token)
-            access = gate.grant([one], shown, services.ledger)
-            supplements[one.collection] = access
-            done = fetch_series(
-                one, services.nbia, access, store, report=report, token=token
-            )
-            rows.append(_row(done, "done"))
+            else:
+                if silence:
+                    raise silence
+                shown = shown or agree.terms(
+                    services, series, report=report, token=token
+                )
+                access = gate.grant([one], shown, services.ledger)
+                done = fetch_series(
+                    one, services.nbia, access, store, report=report, token=token
+                )
+                rows.append(_row(done, "done"))
+            whole.setdefault(one.collection, one)
         except TciaError as error:
+            if isinstance(error, (Unreachable, RemoteTimeout)):
+                silence = error  # the next one would wait as long in vain
             rows.append(Fetched(one.series_uid, "failed", error=error))
             issues.append(as_issue(error))
-    for collection, access in supplements.items():
+    for collection, one in whole.items():
         for name in SUPPLEMENTS.get(collection, ()):
+            if silence or store.find_file(host, name):
+                continue
             try:
+                shown = shown or agree.terms(
+                    services, series, report=report, token=token
+                )
                 fetch_file(
                     name,
                     collection,
                     services.nbia,
-                    access,
+                    gate.grant([one], shown, services.ledger),
                     store,
                     report=report,
                     token=token,
                 )
-            except (ArchiveError, NothingFound) as error:
+            except TciaError as error:
                 # The images are whole without it; the user is told.
                 issues.append(
                     Issue(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,24 +13,70 @@ from napari_tcia.core.model import TWIN_UID_ROOT, Provenance, StoredSeries
 from napari_tcia.errors import CorruptData, TermsNotAccepted
 from napari_tcia.terms import gate
 from napari_tcia.terms.licence import identify
-from napari_tcia.volume.headers import SeriesHeaders, survey
+from napari_tcia.volume.headers import (
+    SeriesHeaders,
+    candidates,
+    survey,
+)
+from napari_tcia.volume.instance import read_header
 
 
 def admit(services: Services, path: Path) -> None:
     """Let `path` be opened, or say which terms stand in the way.
 
     A user's own folder opens freely; whatever lies below HOME came through
-    the gate and passes it again.
+    the gate and passes it again, be it reached by its folder, a folder above
+    it, a link, or a copy of it elsewhere below HOME.
 
     Raises
     ------
     TermsNotAccepted
-        Below HOME, and no acceptance stands for the series there.
+        Something there is kept below HOME, and no acceptance stands for it.
     """
-    if not services.keeps(path):
+    if not path.exists():
         return
-    for kept in stored_below(services, path):
-        gate.recheck(kept, kept.archive_host, services.ledger)
+    if record := services.store.file_record(path.resolve()):
+        host, collection = str(record["archive_host"]), str(record["collection"])
+        gate.recheck_collection(collection, host, services.ledger)
+        return
+    passed: set[Path] = set()
+    for file in _below_home(services, path):
+        if file.parent in passed:
+            continue
+        if kept := services.store.at(file):
+            gate.recheck(kept, kept.archive_host, services.ledger)
+            passed.add(file.parent)
+        elif _is_dicom(file):
+            raise _no_record(file)
+    if not passed:
+        stored_below(services, path)
+
+
+def _below_home(services: Services, path: Path) -> Iterator[Path]:
+    """Files at or below `path` that really lie below HOME, links resolved."""
+    home = services.settings.home.resolve()
+    folders: dict[Path, Path] = {}
+    for file in candidates(path):
+        if file.parent not in folders:
+            folders[file.parent] = file.parent.resolve()
+        real = file.resolve() if file.is_symlink() else folders[file.parent] / file.name
+        if real.is_relative_to(home):
+            yield real
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        return read_header(file) is not None
+    except Exception:  # it starts as DICOM; pydicom raises whatever it meets
+        return True
+
+
+def _no_record(path: Path) -> TermsNotAccepted:
+    return TermsNotAccepted(
+        f"{path} is kept by napari-tcia but has no record of accepted terms.",
+        "Fetch the series again: napari-tcia get <series UID>; keep files of your "
+        "own outside NAPARI_TCIA_HOME.",
+    )
 
 
 def stored_below(services: Services, path: Path) -> list[StoredSeries]:
@@ -40,18 +87,16 @@ def stored_below(services: Services, path: Path) -> list[StoredSeries]:
     TermsNotAccepted
         `path` lies in the store, but no record speaks for it.
     """
+    if kept := services.store.at(path):
+        return [kept]
     target = path.resolve()
     found = [
         kept
         for kept in services.store.all()
-        if target.is_relative_to(kept.path.resolve())
-        or kept.path.resolve().is_relative_to(target)
+        if kept.path.resolve().is_relative_to(target)
     ]
     if not found and target.is_relative_to(services.store.root.resolve()):
-        raise TermsNotAccepted(
-            f"{path} is kept by napari-tcia but has no record of accepted terms.",
-            "Fetch the series again: napari-tcia get <series UID>",
-        )
+        raise _no_record(path)
     return found
 
 
@@ -64,6 +109,11 @@ def stored_facts(services: Services, kept: StoredSeries) -> Provenance:
         Its acceptance was revoked.
     """
     acceptance = gate.recheck(kept, kept.archive_host, services.ledger)
+    return replace(recorded(kept), terms="accepted", acceptance_id=acceptance.id)
+
+
+def recorded(kept: StoredSeries) -> Provenance:
+    """Whom a stored series is to be credited to, whatever became of its terms."""
     series = kept.series
     return Provenance(
         origin="archive",
@@ -78,23 +128,34 @@ def stored_facts(services: Services, kept: StoredSeries) -> Provenance:
         licence_uri=series.licence_uri,
         archive_host=kept.archive_host,
         source=kept.source,
-        terms="accepted",
-        acceptance_id=acceptance.id,
+        terms="not recorded",
         retrieved=kept.retrieved,
         synthetic=series.series_uid.startswith(TWIN_UID_ROOT),
     )
 
 
-def provenance_of(services: Services, headers: SeriesHeaders, path: Path) -> Provenance:
+def provenance_of(services: Services, headers: SeriesHeaders) -> Provenance:
     """Provenance of a series found in a folder.
 
-    Below HOME it is the store's record; elsewhere it is recognised from the
-    headers, the catalogue, and a LICENSE or ``metadata.csv`` beside it.
+    Below HOME, however it was reached, it is the store's record; elsewhere it
+    is recognised from the headers, the catalogue, and a LICENSE or
+    ``metadata.csv`` beside it.
     """
-    if services.keeps(path):
-        for kept in stored_below(services, path):
-            if kept.series.series_uid == headers.series_uid:
-                return stored_facts(services, kept)
+    kept = services.store.at(headers.files[0])
+    if kept and kept.series.series_uid == headers.series_uid:
+        return stored_facts(services, kept)
+    return _recognised(services, headers)
+
+
+def credit_of(services: Services, headers: SeriesHeaders) -> Provenance:
+    """As `provenance_of`, for credit alone: no terms stand in the way of it."""
+    kept = services.store.at(headers.files[0])
+    if kept and kept.series.series_uid == headers.series_uid:
+        return recorded(kept)
+    return _recognised(services, headers)
+
+
+def _recognised(services: Services, headers: SeriesHeaders) -> Provenance:
     folders = {f.parent for f in headers.files}
     folders |= {f.parent for f in folders}
     known = services.catalogue.find_series(headers.series_uid)
@@ -129,15 +190,22 @@ def provenance_of(services: Services, headers: SeriesHeaders, path: Path) -> Pro
 
 
 def place_of(headers: SeriesHeaders) -> Path | tuple[Path, ...]:
-    """What to read for a series: its folder, so that damaged files there show."""
-    folders = {file.parent for file in headers.files}
-    return folders.pop() if len(folders) == 1 else headers.files
+    """What to read for a series: its folders, so that damaged files there show."""
+    folders = sorted({file.parent for file in headers.files})
+    return folders[0] if len(folders) == 1 else tuple(folders)
 
 
-def credited(services: Services, volume: Volume, path: Path) -> Volume:
-    """`volume`, read from `path`, with the provenance that `path` tells."""
+def declared_images(services: Services, headers: SeriesHeaders) -> int | None:
+    """Count of images that the store's record, else the catalogue, lists."""
+    kept = services.store.at(headers.files[0])
+    listed = kept.series if kept else services.catalogue.find_series(headers.series_uid)
+    return listed.images if listed else None
+
+
+def credited(services: Services, volume: Volume) -> Volume:
+    """`volume` with the provenance that its files tell."""
     first = next(file for file in volume.files if file is not None)
-    found = provenance_of(services, survey([first])[0], path)
+    found = provenance_of(services, survey([first])[0])
     uid = volume.provenance.frame_of_reference_uid
     return replace(volume, provenance=replace(found, frame_of_reference_uid=uid))
 

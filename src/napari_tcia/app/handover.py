@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from napari_tcia.app import credit
 from napari_tcia.app.case import Case, open_case
-from napari_tcia.app.folder import admit, provenance_of
+from napari_tcia.app.fetch import MANIFESTS
+from napari_tcia.app.folder import credit_of, recorded
 from napari_tcia.app.search import interpret
 from napari_tcia.app.services import Services
 from napari_tcia.archive import datacite
+from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.cite import citation
 from napari_tcia.core.model import TWIN_UID_ROOT, Citation, Provenance
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import bare_doi
 from napari_tcia.errors import NothingFound, UsageError
-from napari_tcia.export import nifti, seg, slicer, table
 from napari_tcia.volume.headers import survey
 
 EXPORTS = ("csv", "nifti", "seg", "slicer")
 """Formats that `export` writes and rereads."""
+_WHAT = (
+    "Give a collection, DOI, series UID, patient ID, manifest or folder; a DOI that "
+    "the bundled catalogue lacks is looked up with --refresh."
+)
 
 
 def cite(
@@ -58,25 +62,28 @@ def cited_for(
 
     Raises
     ------
+    UsageError
+        Nothing is named, or a manifest is none.
     NothingFound
         Nothing known to cite.
     """
+    text = str(what).strip()
+    if not text:
+        raise UsageError("Nothing is named to cite.", _WHAT)
     path = Path(what)
     if path.exists() and (path.is_dir() or path.suffix):
-        return _cited_path(services, path)
-    text = str(what).strip()
-    doi = bare_doi(text)
-    if refresh and doi:
-        item = datacite.csl(services.transport, services.settings, doi)
-        return (citation.from_csl(item),)
-    provenance = _known(services, text)
-    if provenance is None:
-        raise NothingFound(
-            f"Nothing is known to cite for {text!r}.",
-            "Give a collection, DOI, series UID, patient ID or folder; a DOI that the "
-            "bundled catalogue lacks is looked up with --refresh.",
+        found = _cited_path(services, path)
+    else:
+        known = _known(services, text)
+        found = [known] if known else []
+    cited = credit.citations(found)
+    if refresh and not cited and (doi := bare_doi(text)):
+        return (
+            citation.from_csl(datacite.csl(services.transport, services.settings, doi)),
         )
-    return credit.citations([provenance])
+    if not cited:
+        raise NothingFound(f"Nothing is known to cite for {text!r}.", _WHAT)
+    return tuple(_refreshed(services, one) for one in cited) if refresh else cited
 
 
 def export(
@@ -119,6 +126,9 @@ def export(
 
 def export_case(case: Case, to: str, out: Path) -> list[Path]:
     """Write one read case; see `export`."""
+    # Here, because highdicom takes most of a second to load.
+    from napari_tcia.export import nifti, seg, slicer, table
+
     cited = credit.citations(case.provenances)
     if to == "csv":
         return table.write(out, case.volume, case.nodes, cited)
@@ -134,18 +144,11 @@ def export_case(case: Case, to: str, out: Path) -> list[Path]:
     return slicer.write(out, case.volume, case.labels, case.points, cited)
 
 
-def _cited_path(services: Services, path: Path) -> tuple[Citation, ...]:
-    admit(services, path)
-    found: Sequence[Provenance] = [
-        provenance_of(services, headers, path) for headers in survey(path)
-    ]
-    cited = credit.citations(found)
-    if not cited:
-        raise NothingFound(
-            f"Nothing in {path} says where it comes from: no citation is known.",
-            "Cite it by its DOI: napari-tcia cite 10.7937/...",
-        )
-    return cited
+def _cited_path(services: Services, path: Path) -> list[Provenance]:
+    if path.suffix.lower() in MANIFESTS:
+        uids = parse_manifest(path).series_uids
+        return [one for uid in uids if (one := _known(services, uid))]
+    return [credit_of(services, headers) for headers in survey(path)]
 
 
 def _known(services: Services, text: str) -> Provenance | None:
@@ -156,20 +159,23 @@ def _known(services: Services, text: str) -> Provenance | None:
             collection="CT Lymph Nodes",
             synthetic=True,
         )
+    here = services.settings.archive_host
     for kept in services.store.all():
-        if text in (kept.series.series_uid, kept.series.patient_id):
-            return Provenance(
-                origin="archive",
-                collection=kept.series.collection,
-                series_uid=kept.series.series_uid,
-                doi=kept.series.doi,
-                licence_name=kept.series.licence_name,
-                licence_uri=kept.series.licence_uri,
-                synthetic=kept.series.series_uid.startswith(TWIN_UID_ROOT),
-            )
+        # A patient of the twin is called as one of the real archive.
+        same_patient = text == kept.series.patient_id and kept.archive_host == here
+        if text == kept.series.series_uid or same_patient:
+            return recorded(kept)
     series = services.catalogue.find_series(text)
     name = series.collection if series else interpret(services, text).collection
     known = services.catalogue.find_collection(name) if name else None
     if known is None:
         return None
     return Provenance(origin="archive", collection=known.name, doi=known.doi)
+
+
+def _refreshed(services: Services, one: Citation) -> Citation:
+    """A dataset's citation as DataCite has it today; papers stay as they are."""
+    if one.kind != "dataset" or not one.doi:
+        return one
+    item = datacite.csl(services.transport, services.settings, one.doi)
+    return citation.from_csl(item, kind="dataset", licence=one.licence)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_tcia.app.case import refuse_mixed
-from napari_tcia.app.folder import admit, place_of, provenance_of
+from napari_tcia.app.folder import admit, declared_images, place_of, provenance_of
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import spacing_of
 from napari_tcia.core.task import CancelToken, Report, silent
-from napari_tcia.errors import NoDicom
 from napari_tcia.volume.headers import survey
 from napari_tcia.volume.read import read_volume
 
@@ -30,8 +29,8 @@ def passports(
 
     Raises
     ------
-    NoDicom
-        No image series there.
+    NoDicom, UnsupportedData, CorruptData
+        No image series there: no DICOM, none of images, or none that is whole.
     MixedSeries
         Several image series mixed in one folder.
     """
@@ -40,10 +39,7 @@ def passports(
     admit(services, root)
     images = [s for s in survey(root, report=report, token=token) if s.is_image]
     if not images:
-        raise NoDicom(
-            f"{root} holds no DICOM image.",
-            "Choose the folder that holds the .dcm files of a series.",
-        )
+        read_volume(root)  # says whether there is no DICOM, no image, or only damage
     refuse_mixed(images)
     found = []
     for headers in images:
@@ -53,7 +49,8 @@ def passports(
             report=report,
             token=token,
             allow_fail=True,
-            provenance=provenance_of(services, headers, root),
+            provenance=provenance_of(services, headers),
+            declared_images=declared_images(services, headers),
         )
         found.append(
             {

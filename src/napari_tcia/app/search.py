@@ -16,6 +16,8 @@ from napari_tcia.errors import ArchiveError, NothingFound, TciaError, Unexpected
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _PATIENT = re.compile(r"(ABD|MED)[ _-]?(?:LYMPH)?[ _-]?0*(\d{1,3})", re.I)
 ANNOTATION_MODALITIES = ("SEG", "RTSTRUCT")
+MAX_COLLECTIONS = 3
+"""Collections that a free text is looked for in; more ask for a better word."""
 
 
 def as_issue(error: TciaError) -> Issue:
@@ -131,6 +133,8 @@ def search(
         then the catalogue's. An empty answer for something that the catalogue
         knows is such a failure, not "nothing found".
     """
+    if is_free_text(query):
+        return search_text(services, query, offline=offline, report=report, token=token)
     if offline:
         return Listing(_catalogued(services, query), (_catalogue_note(services),))
     try:
@@ -149,12 +153,15 @@ def ask(
 ) -> Listing[Series]:
     """List what the archive itself answers to `query`, enriched.
 
+    Rows that do not fit the query are left out, in case it answers more.
+
     Raises
     ------
     ArchiveError
         It fails, or returns nothing for what the catalogue lists.
     """
     report(Progress("Searching the archive"))
+    query = _named(services, query)
     try:
         listing = services.nbia.series(_archive_query(query), token)
     except NothingFound:
@@ -175,8 +182,67 @@ def ask(
     return Listing(rows, listing.issues)
 
 
+def search_text(
+    services: Services,
+    query: SearchQuery,
+    *,
+    offline: bool = False,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Listing[Series]:
+    """Look for free text without asking the archive for all it has.
+
+    The text is looked for in the names and titles of collections, else in the
+    catalogue's series; the collections that it leads to are then searched.
+    More than `MAX_COLLECTIONS` of them are only named, in an issue with code
+    "many_collections".
+    """
+    listed = collections(services, offline=offline, report=report, token=token)
+    word = query.text.casefold()
+    names = [
+        c.name
+        for c in listed
+        if word in c.name.casefold() or word in c.title.casefold()
+    ]
+    within = query if not names else replace(query, text="")
+    if not names:
+        rows = _catalogued(services, query)
+        names = list(dict.fromkeys(row.collection for row in rows))
+    issues = list(listed.issues)
+    if len(names) > MAX_COLLECTIONS:
+        some = ", ".join(names[:8])
+        message = f"{len(names)} collections match: {some} ... Name one of them."
+        facts = {"collections": names}
+        return Listing((), (*issues, Issue("info", "many_collections", message, facts)))
+    series: list[Series] = []
+    for name in names:
+        found = search(
+            services,
+            replace(within, collection=name),
+            offline=offline,
+            report=report,
+            token=token,
+        )
+        series += found.items
+        issues += (one for one in found.issues if one not in issues)
+    return Listing(tuple(series), tuple(issues))
+
+
+def is_free_text(query: SearchQuery) -> bool:
+    """Whether nothing but words says where to look."""
+    places = (query.collection, query.patient, query.series_uid, query.study_uid)
+    return bool(query.text) and not any(places)
+
+
 def _catalogued(services: Services, query: SearchQuery) -> tuple[Series, ...]:
+    query = _named(services, query)
     return _narrow(services.catalogue.search(replace(query, text="")), query)
+
+
+def _named(services: Services, query: SearchQuery) -> SearchQuery:
+    """`query` with the collection's own name where its id or DOI was given."""
+    known = services.catalogue.find_collection(query.collection)
+    return replace(query, collection=known.name) if known else query
 
 
 def _by_name(rows: Iterable[Collection]) -> tuple[Collection, ...]:
@@ -232,11 +298,18 @@ def _enrich(services: Services, rows: Iterable[Series]) -> tuple[Series, ...]:
 
 def _narrow(rows: Iterable[Series], query: SearchQuery) -> tuple[Series, ...]:
     words = query.text.casefold().split()
+    exact = {
+        "collection": query.collection,
+        "patient_id": query.patient,
+        "modality": query.modality,
+        "body_part": query.body_part,
+        "series_uid": query.series_uid,
+        "study_uid": query.study_uid,
+    }
+    wanted = {name: text.casefold() for name, text in exact.items() if text}
 
     def matches(row: Series) -> bool:
-        if query.modality and row.modality.casefold() != query.modality.casefold():
-            return False
-        if query.body_part and row.body_part.casefold() != query.body_part.casefold():
+        if any(getattr(row, name).casefold() != w for name, w in wanted.items()):
             return False
         if query.has_labels is not None and bool(row.has_labels) != query.has_labels:
             return False

@@ -8,20 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_tcia.app.fetch import MANIFESTS, companions, resolve, stored
-from napari_tcia.app.search import (
-    ANNOTATION_MODALITIES,
-    collections,
-    interpret,
-    search,
-)
+from napari_tcia.app.case import Case
+from napari_tcia.app.fetch import MANIFESTS, companions, resolve_all, stored
+from napari_tcia.app.search import ANNOTATION_MODALITIES, interpret, search
 from napari_tcia.app.services import Services
 from napari_tcia.core.model import Issue, Listing, SearchQuery, Series
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.terms.licence import identify
-
-MAX_COLLECTIONS = 3
-"""Collections that a free text is looked for in; more ask for a better word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +95,13 @@ def find(
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Results:
-    """Look for what was typed or pasted: names, patients, UIDs, DOIs, manifests.
-
-    Raises
-    ------
-    NothingFound
-        A manifest that names nothing known.
-    """
+    """Look for what was typed or pasted: names, patients, UIDs, DOIs, manifests."""
     text = text.strip()
     path = Path(text)
     if path.suffix.lower() in MANIFESTS and path.is_file():
-        return _results(services, text, Listing(resolve(services, text, token=token)))
+        series, issues, _ = resolve_all(services, [text], token=token)
+        return _results(services, text, Listing(series, issues))
     query = interpret(services, text)
-    if query.text:
-        return _by_text(services, query, offline=offline, report=report, token=token)
     found = search(services, query, offline=offline, report=report, token=token)
     if not found.items and query.series_uid:
         found = search(
@@ -198,48 +184,6 @@ def whole(
     return tuple(found.values())
 
 
-def _by_text(
-    services: Services,
-    query: SearchQuery,
-    *,
-    offline: bool,
-    report: Report,
-    token: CancelToken | None,
-) -> Results:
-    """Free text: collections whose name holds it, else rows of the catalogue."""
-    listed = collections(services, offline=offline, report=report, token=token)
-    word = query.text.casefold()
-    names = [
-        c.name
-        for c in listed
-        if word in c.name.casefold() or word in c.title.casefold()
-    ]
-    if len(names) > MAX_COLLECTIONS:
-        some = ", ".join(names[:8])
-        return Results(
-            query.text,
-            issues=listed.issues,
-            hint=f"{len(names)} collections match: {some} ... Type one of them.",
-        )
-    series: list[Series] = []
-    issues = list(listed.issues)
-    for name in names:
-        found = search(
-            services,
-            SearchQuery(collection=name),
-            offline=offline,
-            report=report,
-            token=token,
-        )
-        series += found.items
-        issues += found.issues
-    if not names:
-        found = search(services, query, offline=True)
-        series += found.items
-        issues += found.issues if found.items else ()
-    return _results(services, query.text, Listing(tuple(series), tuple(issues)))
-
-
 def _results(
     services: Services, text: str, found: Listing[Series], collection: str = ""
 ) -> Results:
@@ -262,13 +206,26 @@ def _results(
         for s in row.all
         if stored(services, s.series_uid) is not None
     )
-    hint = ""
-    if not rows:
+    hint = next((i.message for i in found.issues if i.code == "many_collections"), "")
+    if not rows and not hint:
         known = services.catalogue.find_collection(collection or text)
         hint = "Try a collection name, a patient ID, a UID or a DOI."
         if known is not None and known.name == "CT Lymph Nodes":
             hint = "CT Lymph Nodes has MED_LYMPH_001 to 090 and ABD_LYMPH_001 to 086."
     return Results(text, rows, found.issues, accepted, kept, hint)
+
+
+def doubts(cases: Iterable[Case]) -> tuple[str, ...]:
+    """What a person should know of `cases`: passports that warn or fail, issues.
+
+    One sentence each, none twice.
+    """
+    words: list[str] = []
+    for case in cases:
+        checks = case.volume.passport.checks
+        words += [c.message for c in checks if c.verdict != "pass"]
+        words += [i.message for i in case.issues if i.level != "info"]
+    return tuple(dict.fromkeys(words))
 
 
 def after_acceptance(results: Results, names: Iterable[str]) -> Results:

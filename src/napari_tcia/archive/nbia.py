@@ -7,8 +7,9 @@ errors as text; a zip has no declared length, and may be short without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -40,6 +41,10 @@ _LICENCE = ("licensename",)
 _LICENCE_URI = ("licenseuri", "licenseurl")
 _DOI = ("datadescriptionuri", "collectionuri")
 
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+
 
 class Nbia:
     """The archive as a list of series and a source of their instances.
@@ -58,6 +63,7 @@ class Nbia:
         self._transport = transport
         self._settings = settings
         self.host = settings.archive_host
+        self._has_checksums = True
 
     def collections(self, token: CancelToken | None = None) -> tuple[Collection, ...]:
         """All public collections with their number of patients."""
@@ -99,7 +105,8 @@ class Nbia:
     ) -> tuple[str, ...]:
         """SOPInstanceUIDs that the archive lists for a series."""
         asked = {"SeriesInstanceUID": check_uid(series_uid)}
-        rows = rows_of(self._ask("v4/getSOPInstanceUIDs", asked, token))
+        url = f"{self._settings.archive}/v4/getSOPInstanceUIDs"
+        rows = rows_of(self._transport.get(url, params=asked, token=token))
         plain = [by_plain_key(row) for row in rows if isinstance(row, Mapping)]
         return tuple(uid for row in plain if (uid := text_of(row, ("sopinstanceuid",))))
 
@@ -110,21 +117,48 @@ class Nbia:
             reply = self._transport.get(url, token=token, max_bytes=1 << 20)
         except (NothingFound, UnexpectedReply):
             return None
-        text = reply.body.decode("utf-8", "replace").strip()
+        # It will be shown in a terminal: no controls but line ends and tabs.
+        text = _CONTROLS.sub("", reply.body.decode("utf-8", "replace")).strip()
         is_page = text.startswith("<") or "html" in reply.content_type
         return None if is_page else text or None
 
     def open_series(
         self, series_uid: str, grant: AccessGrant, token: CancelToken
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the zip of a series: LICENSE, then Part 10 files in any order."""
-        return self._transport.stream(
-            f"{self._settings.archive}/v4/getImage",
-            params={"SeriesInstanceUID": check_uid(series_uid), "NewFileNames": "Yes"},
-            grant=grant,
-            series_uid=series_uid,
-            token=token,
-        )
+        """Stream the zip of a series: LICENSE, then Part 10 files in any order.
+
+        With ``md5hashes.csv`` at the end where the archive offers that.
+        """
+        params = {"SeriesInstanceUID": check_uid(series_uid), "NewFileNames": "Yes"}
+
+        def stream(**more: str) -> AbstractContextManager[Iterator[bytes]]:
+            return self._transport.stream(
+                f"{self._settings.archive}/v4/getImage",
+                params=params | more,
+                grant=grant,
+                series_uid=series_uid,
+                token=token,
+            )
+
+        return self._with_checksums(stream)
+
+    @contextmanager
+    def _with_checksums(
+        self, stream: Callable[..., AbstractContextManager[Iterator[bytes]]]
+    ) -> Iterator[Iterator[bytes]]:
+        """Ask for checksums, unless the archive has said that it has none."""
+        with ExitStack() as stack:
+            if self._has_checksums:
+                try:
+                    chunks = stack.enter_context(stream(IncludeMD5="Yes"))
+                except UnexpectedReply as error:
+                    # A parameter of late 2025; older archives refuse it by name.
+                    if "IncludeMD5" not in error.message:
+                        raise
+                    self._has_checksums = False
+            if not self._has_checksums:
+                chunks = stack.enter_context(stream())
+            yield chunks
 
     def open_file(
         self, name: str, collection: str, grant: AccessGrant, token: CancelToken

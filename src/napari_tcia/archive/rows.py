@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -81,7 +82,7 @@ def count_of(row: Mapping[str, Any], keys: Iterable[str]) -> int | None:
         if value is None or str(value).strip().lower() in _ABSENT:
             continue
         number = float("nan") if isinstance(value, bool) else float(value)
-        if number < 0 or number != int(number):
+        if not (0 <= number < math.inf and number.is_integer()):
             raise ValueError(f"{key} is {one_line(str(value), 40)}")
         return int(number)
     return None

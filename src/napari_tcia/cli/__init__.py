@@ -1,109 +1,35 @@
 """The command line: thin over the use cases.
 
 With ``--json`` exactly one JSON object goes to stdout; everything else goes to
-stderr. Exit codes are those of `napari_tcia.errors`.
+stderr. Exit codes are those of `napari_tcia.errors`. The commands are loaded
+late, so that Ctrl-C is heeded from the start.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
-import typer
+from napari_tcia.errors import Cancelled
 
-from napari_tcia import __version__
-from napari_tcia.cli import archive, cases, window
-from napari_tcia.cli.output import emit, failure, say
-from napari_tcia.errors import Cancelled, TciaError, UsageError
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="The Cancer Imaging Archive: search, terms, download, nodes, citation. "
-    "For research and teaching, not for clinical use.",
-)
-for command in (
-    archive.collections,
-    archive.search,
-    archive.terms,
-    archive.accept,
-    archive.revoke,
-    archive.ledger,
-    archive.get,
-    cases.inspect,
-    cases.nodes,
-    cases.cite,
-    cases.export,
-    window.demo,
-    window.serve,
-    window.doctor,
-):
-    app.command()(command)
-app.command("open")(window.open_)
-
-
-def version(value: bool) -> None:
-    """Print the version and end."""
-    if value:
-        typer.echo(f"napari-tcia {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version_: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True)
-    ] = False,
-) -> None:
-    """The Cancer Imaging Archive in napari, on the command line and in Python."""
+STOPPED = "Stopped; what was finished stays."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(arguments))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit code."""
-    as_json = "--json" in arguments
-    command = typer.main.get_command(app)
     try:
-        code = command.main(
-            list(arguments), prog_name="napari-tcia", standalone_mode=False
-        )
-    except (typer.Abort, Cancelled, KeyboardInterrupt):
-        stopped = TciaError("Stopped; what was finished stays.")
-        _fail(stopped, as_json, code="cancelled")
+        from napari_tcia.cli.commands import perform
+
+        return perform(list(arguments))
+    except (Cancelled, KeyboardInterrupt):
+        if "--json" in arguments:
+            error = {"code": "cancelled", "message": STOPPED, "hint": ""}
+            print(json.dumps({"error": error}))  # noqa: T201
+        print(STOPPED, file=sys.stderr)  # noqa: T201
         return Cancelled.exit_code
-    except TciaError as error:
-        return _fail(error, as_json)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # of the option parser
-            return _fail(UsageError(error.format_message()), as_json)
-        if os.environ.get("NAPARI_TCIA_TRACEBACK"):
-            raise
-        return _fail(unexpected(error), as_json, code="unexpected")
-    return code if isinstance(code, int) else 0
-
-
-def unexpected(error: Exception) -> TciaError:
-    """A bug, said in a sentence."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return TciaError(
-        f"Something unexpected happened: {type(error).__name__}: {error} "
-        f"({Path(place.filename).name}, line {place.lineno}).",
-        "This is a bug; NAPARI_TCIA_TRACEBACK=1 shows where it comes from.",
-    )
-
-
-def _fail(error: TciaError, as_json: bool, code: str = "") -> int:
-    if as_json:
-        emit({"error": failure(error) | ({"code": code} if code else {})})
-    say(str(error))
-    return error.exit_code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +25,8 @@ from napari_tcia.cli.output import (
     table,
     tell_issues,
 )
-from napari_tcia.core.model import Issue, Listing, SearchQuery, to_json
-from napari_tcia.errors import TciaError, TermsNotAccepted
+from napari_tcia.core.model import Listing, SearchQuery, to_json
+from napari_tcia.errors import TermsNotAccepted
 
 SERIES_COLUMNS = (
     "series_uid",
@@ -155,10 +157,14 @@ def ask_person(name: str) -> str:
         "with --yes --name NAME.",
     )
     try:
-        if not typer.confirm("Do you accept the licence and the policy?", err=True):
-            raise refused
-        return name or str(typer.prompt("Your name", err=True))
-    except typer.Abort:
+        # The prompt's last blank goes to stdout, whatever `err` says.
+        with redirect_stdout(sys.stderr):
+            if not typer.confirm("Do you accept the licence and the policy?", err=True):
+                raise refused
+            return name or str(typer.prompt("Your name", err=True))
+    except typer.Abort as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise
         raise refused from None
 
 
@@ -260,28 +266,14 @@ def get(
 ) -> None:
     """Download series UIDs, patients or manifests, verified."""
     from napari_tcia.app import fetch
-    from napari_tcia.app.search import as_issue
     from napari_tcia.app.services import Services
 
     services = Services.open()
-    rows: list[fetch.Fetched] = []
-    issues: list[Issue] = []
-    errors: list[TciaError] = []
     with cancelling() as token, progress(json_) as report:
-        for target in targets:
-            try:
-                series = fetch.resolve(services, target, token=token)
-                listing = fetch.get(
-                    services, series, out=out, report=report, token=token
-                )
-            except TciaError as error:
-                errors.append(error)
-                issues.append(as_issue(error))
-                continue
-            rows += listing.items
-            issues += listing.issues
-            errors += [row.error for row in listing if row.error]
-    decisive = fetch.first_error(errors)
+        series, doubts, unknown = fetch.resolve_all(services, targets, token=token)
+        rows = fetch.get(services, series, out=out, report=report, token=token)
+    issues = (*doubts, *rows.issues)
+    decisive = fetch.first_error([*unknown, *(r.error for r in rows if r.error)])
     columns = ("series_uid", "state", "path", "files", "bytes", "source")
     if json_:
         answer: dict[str, Any] = {

@@ -15,6 +15,7 @@ from napari_tcia.cli.output import (
     cancelling,
     emit,
     exit_for,
+    named,
     progress,
     say,
     table,
@@ -38,12 +39,12 @@ NODE_COLUMNS = (
 )
 
 
-def inspect(path: Path, json_: Json = False) -> None:
+def inspect(path: str, json_: Json = False) -> None:
     """Show the passport of each image series in PATH."""
     from napari_tcia.app.passports import passports
 
     with cancelling() as token, progress(json_) as report:
-        found = passports(path, report=report, token=token)
+        found = passports(named(path), report=report, token=token)
     if json_:
         emit({"passports": found, "issues": []})
     else:
@@ -69,7 +70,7 @@ def nodes(
     from napari_tcia.app.case import open_case
     from napari_tcia.app.services import Services
 
-    source = Path(target) if Path(target).exists() else target
+    source = Path(named(target)) if Path(target).exists() else target
     with cancelling() as token, progress(json_) as report:
         cases = open_case(Services.open(), source, report=report, token=token)
     rows = [
@@ -164,7 +165,7 @@ def export(
     from napari_tcia.app import handover
 
     with cancelling() as token, progress(json_) as report:
-        written = handover.export(target, to, out, report=report, token=token)
+        written = handover.export(named(target), to, out, report=report, token=token)
     if json_:
         emit({"records": [{"path": path} for path in written], "issues": []})
     else:

@@ -13,7 +13,7 @@ import typer
 
 from napari_tcia.core.model import Issue, to_json
 from napari_tcia.core.task import CancelToken, Progress
-from napari_tcia.errors import EXIT_ORDER, TciaError
+from napari_tcia.errors import EXIT_ORDER, TciaError, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Bundled catalogue only.")]
@@ -25,14 +25,33 @@ def say(text: str = "") -> None:
 
 
 def emit(value: Any) -> None:
-    """Write the one JSON object."""
-    typer.echo(json.dumps(to_json(value), ensure_ascii=False, allow_nan=False))
+    """Write the one JSON object, escaped where stdout cannot hold its letters."""
+    facts = to_json(value)
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(facts, allow_nan=False)
+    typer.echo(text)
 
 
 def tell_issues(issues: Sequence[Issue]) -> None:
     """Write issues for people."""
     for issue in issues:
         say(f"{issue.level}: {issue.message}")
+
+
+def named(target: str) -> str:
+    """`target`, unless it is empty, as a variable of a script may be.
+
+    Raises
+    ------
+    UsageError
+        It is; the present folder is called ".".
+    """
+    if not target.strip():
+        raise UsageError("Nothing is named.", "Give a TARGET or a PATH.")
+    return target
 
 
 def failure(error: TciaError) -> dict[str, Any]:
@@ -52,7 +71,8 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         # Text, not markup: what an archive sends is never interpreted.
         drawn.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(drawn)
+    # Into a file or a pipe no cell is folded: UIDs are there to be copied.
+    Console(width=None if sys.stdout.isatty() else 10_000).print(drawn)
 
 
 def size(count: int | None) -> str:
@@ -88,9 +108,17 @@ def progress(as_json: bool) -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def cancelling() -> Iterator[CancelToken]:
-    """A token that Ctrl-C throws, so that work ends between two bytes."""
+    """A token that Ctrl-C throws, so that work ends between two bytes.
+
+    A second Ctrl-C interrupts at once, in case something does not look.
+    """
     token = CancelToken()
-    previous = signal.signal(signal.SIGINT, lambda *_: token.cancel())
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, previous)
+        token.cancel()
+
+    previous = signal.signal(signal.SIGINT, stop)
     try:
         yield token
     finally:

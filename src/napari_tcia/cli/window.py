@@ -45,12 +45,39 @@ def serve(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="512 x 512 and real slice counts.")
     ] = False,
-    fault: Annotated[str | None, typer.Option(help="Misbehave in a named way.")] = None,
+    fault: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[@key=value,...]",
+            help="Misbehave in a named way, for example cut@bytes=100000,count=2.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others can reach it then.")
+    ] = "127.0.0.1",
+    listing: Annotated[
+        int, typer.Option(help="List at least so many series.", min=0)
+    ] = 0,
+    rate: Annotated[
+        float | None, typer.Option(help="Most bytes per second.", min=1)
+    ] = None,
+    latency: Annotated[
+        float, typer.Option(help="Milliseconds before each answer.", min=0)
+    ] = 0,
 ) -> None:
     """Run the embedded archive alone; the first line says where."""
     from napari_tcia.demo.server import serve as run
 
-    run(port=port, cases=cases, full_size=full_size, fault=fault)
+    run(
+        port=port,
+        cases=cases,
+        full_size=full_size,
+        fault=fault,
+        host=host,
+        listing=listing,
+        rate=rate,
+        latency=latency / 1000,
+    )
 
 
 def doctor(json_: Json = False) -> None:

@@ -107,8 +107,10 @@ class Settings:
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # An existing folder may have been made with a wider mask.
-            self.home.chmod(0o700)
+            # An existing folder may have been made with a wider mask; one on a
+            # read-only disk can still be read.
+            if self.home.stat().st_mode & 0o777 != 0o700:
+                self.home.chmod(0o700)
         except OSError as error:
             raise NotWritable(
                 f"Cannot create {self.home}: {error.strerror}.",

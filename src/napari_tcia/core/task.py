@@ -19,7 +19,8 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._lock = threading.Lock()
+        # Reentrant: a signal may cancel while this thread registers a hook.
+        self._lock = threading.RLock()
         self._hooks: list[Callable[[], None]] = []
 
     @property
@@ -48,10 +49,13 @@ class CancelToken:
     def on_cancel(self, hook: Callable[[], None]) -> Callable[[], None]:
         """Register `hook`; return a function that unregisters it."""
         with self._lock:
+            self._hooks.append(hook)
             if not self._event.is_set():
-                self._hooks.append(hook)
                 return lambda: self._forget(hook)
-        hook()
+            missed = hook in self._hooks
+            self._forget(hook)
+        if missed:
+            hook()
         return lambda: None
 
     def _forget(self, hook: Callable[[], None]) -> None:

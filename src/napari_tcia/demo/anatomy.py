@@ -19,6 +19,7 @@ from napari_tcia.demo.outlines import (
     CAVITY,
     FAT,
     FRONT,
+    LIVER,
     MUSCLE,
     NECK,
     VEIN,
@@ -27,6 +28,7 @@ from napari_tcia.demo.shapes import (
     Box,
     Canvas,
     Float,
+    Path,
     ellipsoid_distance,
     paint_ellipsoid,
     paint_loft,
@@ -39,6 +41,23 @@ from napari_tcia.demo.vessels import (
     paint_lung_vessels,
     paint_vessels,
 )
+
+_BACK_MUSCLES = (
+    ((27, 78, -400, 14), (28, 75, -240, 16.5), (27, 78, -110, 15.5), (24, 83, 20, 13),
+     (20, 80, 100, 10), (18, 70, 150, 11)),
+    ((10, 76, -380, 8), (10, 77, -100, 7), (9, 80, 90, 7)),
+    ((58, 62, -300, 15), (52, 60, -240, 12), (44, 60, -190, 5)),
+)  # fmt: skip
+"""Erector of the spine, the short muscles beside it, square muscle of the loin."""
+_THICKENINGS = (
+    (15, 0.72, 0.34, 46, 40),
+    (8, 1.2, 0.5, -20, 60),
+    (11, 2.05, 0.42, -30, 75),
+    (6, 0.5, 0.35, -170, 70),
+    (9, 1.5, 0.5, -200, 80),
+    (6, 0.22, 0.16, -250, 90),
+)
+"""Muscles round the chest: mm, angle from the front, its width, z, its width."""
 
 
 def paint_anatomy(canvas: Canvas, seed: int) -> None:
@@ -60,8 +79,9 @@ def paint_anatomy(canvas: Canvas, seed: int) -> None:
     _, y, _ = canvas.axes(box)
     canvas.paint(box, inside, -866 + 0.4 * y, 1.6)
     paint_lung_vessels(canvas, seed)
-    paint_loft(canvas, FRONT, FAT)
-    paint_loft(canvas, BACK, FAT)
+    # Strands and small vessels make this fat a little denser than that of the skin.
+    paint_loft(canvas, FRONT, FAT + 20)
+    paint_loft(canvas, BACK, FAT + 20)
     _abdomen(canvas, np.random.default_rng([seed, 6]), cavity)
     _heart(canvas)
     paint_airway_and_gullet(canvas)
@@ -90,29 +110,32 @@ def _wall(canvas: Canvas, body: tuple[Box, Float], cavity: tuple[Box, Float]) ->
     canvas.paint(box, skin, 15.0, 1.5)
     canvas.paint(box, skin + 2.2, FAT, 1.5)
     for side in (-1, 1):
-        for centre, axes in (
-            ((26, 82, -110), (21, 15, 170)),
-            ((23, 82, 60), (18, 11, 70)),
-            ((52, 80, 78), (40, 8, 44)),
-            ((112, 34, 84), (30, 17, 52)),
-            ((84, -61, 78), (58, 11, 36)),
-            ((128, 40, 20), (13, 22, 62)),
+        for centre, axes, turn in (
+            ((112, 34, 84), (30, 17, 52), 0.0),
+            ((86, -58, 74), (56, 11, 38), 0.34),
+            ((92, -46, 66), (34, 7, 30), 0.42),
+            ((128, 40, 20), (13, 22, 62), 0.0),
+            ((138, 24, 96), (15, 28, 34), 0.0),
+            ((92, 52, 100), (38, 15, 18), 0.2),
+            ((52, 72, 116), (54, 13, 42), -0.12),
+            ((76, 52, -396), (46, 21, 84), -0.45),
+            ((34, 79, -440), (32, 17, 72), -0.1),
         ):
             place = (side * centre[0], *centre[1:])
-            paint_ellipsoid(canvas, place, axes, MUSCLE)
+            cosine, sine = math.cos(turn), side * math.sin(turn)
+            axial = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+            paint_ellipsoid(canvas, place, axes, MUSCLE, axial)
+        for path in _BACK_MUSCLES:
+            line = [(side * x, y, z, r) for x, y, z, r in path]
+            paint_tube(canvas, smooth(line, 10), MUSCLE - 4)
     paint_loft(canvas, NECK, MUSCLE)
     box, wall = cavity
     z, y, x = canvas.axes(box)
     # Round the chest, 0 in front and pi behind, and how thick the muscle is there.
     angle = np.abs(np.arctan2(x, -(y - 2)))
-    thick = (
-        7.5
-        + 15 * _bump(angle, 0.72, 0.34) * _bump(z, 46, 40)
-        + 8 * _bump(angle, 1.2, 0.5) * _bump(z, -20, 60)
-        + 11 * _bump(angle, 2.05, 0.42) * _bump(z, -30, 75)
-        + 6 * _bump(angle, 0.5, 0.35) * _bump(z, -170, 70)
-        + 9 * _bump(angle, 1.5, 0.5) * _bump(z, -200, 80)
-    )
+    height = np.stack([_bump(z[:, 0, 0], *bump[3:]) for bump in _THICKENINGS], axis=1)
+    across = np.stack([bump[0] * _bump(angle[0], *bump[1:3]) for bump in _THICKENINGS])
+    thick = np.tensordot(height, across, axes=1).astype(np.float32) + np.float32(7.5)
     canvas.paint(box, wall - thick, MUSCLE, 2.0)
     # Fat planes: under the outer muscles, and within them.
     seam = np.where(thick > 12.5, np.abs(wall - 10.5) - 0.7, 9)
@@ -151,36 +174,87 @@ def _abdomen(
         axes: tuple[float, float, float],
         hu: float,
         tilt: float = 0.0,
-    ) -> Float:
+        edge: float = 2.0,
+    ) -> tuple[Box, Float] | None:
+        reach = max(axes[:2]), max(axes[:2]), axes[2]
+        low, high = np.subtract(centre, reach) - 2, np.add(centre, reach) + 2
+        part = _overlap(canvas.box(low, high), box)
+        if part is None:
+            return None
         cosine, sine = math.cos(tilt), math.sin(tilt)
         rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-        distance = ellipsoid_distance(canvas, box, centre, axes, rotation)
-        inside: Float = np.maximum(distance, under + 3)
-        canvas.paint(box, inside, hu, 2.0)
-        return inside
+        distance = ellipsoid_distance(canvas, part, centre, axes, rotation)
+        np.maximum(distance, under[_relative(part, box)] + 3, out=distance)
+        canvas.paint(part, distance, hu, edge)
+        return part, distance
 
-    organ((-58, -4, -158), (76, 84, 88), 108.0)
+    lobe = LIVER.distance(canvas)
+    part = _overlap(lobe[0], box) if lobe is not None else None
+    if lobe is not None and part is not None:
+        inside = lobe[1][_relative(part, lobe[0])]
+        inside = np.maximum(inside, under[_relative(part, box)] + 3)
+        canvas.paint(part, inside, 108.0, 2.0)
     organ((14, -46, -128), (62, 26, 38), 108.0, tilt=-0.2)
-    for _ in range(10):
+    for _ in range(14):
         hilum = np.array([-40.0, -6.0, -138.0])
-        mid = hilum + rng.normal(size=3) * (14, 16, 12) - (10, 0, 6)
-        end = mid + rng.normal(size=3) * (24, 24, 16)
+        # Clipped, for none to leave the liver.
+        turns = np.clip(rng.normal(size=(2, 3)), -1.2, 1.2)
+        mid = hilum + turns[0] * (14, 16, 12) - (10, 0, 6)
+        end = mid + turns[1] * (24, 24, 16)
         path = smooth([(*hilum, 4.5), (*mid, 3.4), (*end, 1.2)], 6)
         paint_tube(canvas, path, 148.0)
+    organ((-52, -46, -206), (13, 15, 27), 40.0)
+    organ((-52, -46, -206), (11.5, 13.5, 25.5), 11.0)
     organ((90, 34, -148), (25, 44, 52), 118.0, tilt=0.35)
     stomach = organ((60, -28, -142), (44, 42, 44), 70.0)
-    canvas.paint(box, stomach + 4, 22.0, 2.0)
-    # Supine, the gas of the stomach gathers in front.
-    canvas.paint(box, np.maximum(stomach + 4, y + 42), -960.0, 1.5)
+    if stomach is not None:
+        part, inside = stomach
+        canvas.paint(part, inside + 4, 22.0, 2.0)
+        # Supine, the gas of the stomach gathers in front.
+        front = canvas.axes(part)[1] + np.float32(42)
+        canvas.paint(part, np.maximum(inside + 4, front), -960.0, 1.5)
     for side, lift in ((-1, -12.0), (1, 0.0)):
         kidney = organ(
             (side * 56.0, 40, -212 + lift), (24, 30, 54), 165.0, tilt=side * 0.5
         )
-        canvas.paint(box, kidney + 13, 60.0, 6.0)
-        psoas = [(24, 46, -190, 4), (38, 46, -260, 17), (42, 44, -400, 24)]
+        if kidney is not None:
+            canvas.paint(kidney[0], kidney[1] + 13, 75.0, 7.0)
+        # Fat and vessels of the sinus, towards the middle.
+        organ((side * 44.0, 33, -214 + lift), (13, 7, 24), -60.0, side * 0.5, 5.0)
+        gland = [(side * 34, 27, -152, 2.2), (side * 38, 22, -166, 3),
+                 (side * 44, 30, -176, 2)]  # fmt: skip
+        paint_tube(canvas, gland, 82.0)
+        psoas = [(24, 46, -190, 4), (38, 46, -260, 17), (44, 40, -360, 24),
+                 (66, 2, -450, 20)]  # fmt: skip
         paint_tube(canvas, [(side * x, y, z, r) for x, y, z, r in psoas], MUSCLE)
     organ((18, -14, -178), (52, 10, 15), 98.0, tilt=-0.25)
+    organ((0, -8, -452), (40, 32, 34), 40.0)
+    organ((0, -8, -452), (37, 29, 31), 6.0)
     _bowel(canvas, rng)
+
+
+def _overlap(first: Box | None, second: Box) -> Box | None:
+    """The box that two boxes share; None when there is none."""
+    if first is None:
+        return None
+    k, j, i = (
+        slice(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(first, second, strict=True)
+    )
+    return (
+        (k, j, i)
+        if min(k.stop - k.start, j.stop - j.start, i.stop - i.start) > 0
+        else None
+    )
+
+
+def _relative(part: Box, whole: Box) -> Box:
+    """Where `part` lies in an array that covers `whole`."""
+    k, j, i = (
+        slice(p.start - w.start, p.stop - w.start)
+        for p, w in zip(part, whole, strict=True)
+    )
+    return k, j, i
 
 
 def _bowel(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -194,8 +268,37 @@ def _bowel(canvas: Canvas, rng: np.random.Generator) -> None:
         loop = middle + along + np.outer((0, 1, 0), bend)
         path = smooth([(*place, radius) for place in loop], 7)
         inside = float(rng.choice((18.0, 24.0, 30.0, 240.0, -850.0)))
+        if middle[0] < -24 and middle[2] > -268:
+            continue  # the liver is there
         paint_tube(canvas, path, 78.0)
         paint_tube(canvas, path, inside, grow=-2.6)
+    for course, filling in _COLON:
+        tube = smooth(course, 5 * len(course))
+        # Haustra: the colon is drawn in at intervals.
+        tube[:, 3] *= 1 + 0.13 * np.sin(np.arange(len(tube)) * 1.9)
+        paint_tube(canvas, tube, 70.0)
+        paint_tube(canvas, tube, filling, grow=-2.2)
+        gas = np.subtract(tube, (0, 5, 0, 7))
+        paint_tube(canvas, gas, -920.0)
+        for place in tube[2:-2:3]:
+            offset = rng.normal(size=3) * 4 + (0, 5, 0)
+            paint_ellipsoid(canvas, place[:3] + offset, (4, 3, 4), -180.0, edge=4.0)
+    for _ in range(30):  # vessels of the mesentery
+        start = rng.uniform((-12, -24, -330), (20, -6, -205))
+        turn = np.clip(rng.normal(size=3), -1.5, 1.5)
+        end = start + turn * (34, 9, 16) + (0, -8, -8)
+        paint_tube(canvas, [(*start, 1.8), (*end, 0.9)], 120.0, edge=1.6)
+
+
+_COLON: tuple[tuple[Path, float], ...] = (
+    (((-80, 2, -385, 20), (-92, 8, -330, 20), (-90, 6, -285, 18), (-72, -16, -270, 16)),
+     34.0),
+    (((-72, -16, -270, 16), (-40, -48, -292, 15), (20, -52, -300, 14),
+      (66, -40, -250, 14), (94, -4, -196, 14)), 20.0),
+    (((94, -4, -196, 14), (102, 22, -230, 13), (100, 24, -300, 12), (88, 16, -370, 13),
+      (50, 20, -420, 14), (8, 46, -430, 14)), 40.0),
+)  # fmt: skip
+"""Ascending, transverse and descending colon, each with what fills it, HU."""
 
 
 def _heart(canvas: Canvas) -> None:

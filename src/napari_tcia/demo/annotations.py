@@ -1,21 +1,22 @@
-"""Supplementary files of CT Lymph Nodes: points, sizes and masks.
+"""Supplementary files of CT Lymph Nodes: points, sizes, candidates and masks.
 
 Byte rules follow the published files: C++ stream defaults (``%.6g``), single
-spaces, LF, and rows in no order.
+spaces, LF (CRLF where a Windows program wrote), and rows in no order. Positions
+come from the truth list by the arithmetic of `Scan` alone.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from napari_tcia.core.geometry import index_to_patient, patient_to_index
 from napari_tcia.demo.phantom import Node, Scan
 
 
@@ -29,7 +30,11 @@ def listed_rows(scan: Scan, nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def point_files(
-    patient_id: str, scan: Scan, nodes: Sequence[Node], size_missing: bool = False
+    patient_id: str,
+    scan: Scan,
+    nodes: Sequence[Node],
+    size_missing: bool = False,
+    odd_size: bool = False,
 ) -> dict[str, bytes]:
     """The four annotation files of a patient, by name.
 
@@ -41,16 +46,19 @@ def point_files(
     ----------
     size_missing : bool
         Write 0 for the first size, as one published file does.
+    odd_size : bool
+        In the last row the second number is no repetition, as in two published
+        files.
     """
     rows = listed_rows(scan, nodes)
-    kji = np.rint(patient_to_index(scan.affine, [node.centre for node in rows])).astype(
-        int
-    )
-    points = index_to_patient(scan.affine, kji)
-    texts = [[f"{value:.6g}" for value in point] for point in points]
+    kji = scan.nearest([node.centre for node in rows])
+    texts = _texts(scan.lattice(kji))
     sizes = [_size(scan, node, patient_id.startswith("ABD")) for node in rows]
     if size_missing:
         sizes[0] = "0"
+    if odd_size:
+        long, short = rows[-1].axial_axes
+        sizes[-1] = f"{round(short, 2):g} {round(long, 2):g}"
     stem = f"{patient_id}_lymphnodes"
     return {
         f"{stem}_indices.txt": _lines(f"{i} {j} {k}" for k, j, i in kji),
@@ -60,16 +68,84 @@ def point_files(
     }
 
 
-def mask_file(scan: Scan, labels: NDArray[np.uint8]) -> bytes:
+def candidate_files(
+    patient_id: str,
+    scan: Scan,
+    nodes: Sequence[Node],
+    empty: Sequence[str] = (),
+    msvc: bool = False,
+) -> dict[str, bytes]:
+    """The six files of detector candidates of a patient, by name.
+
+    Negatives lie anywhere on the lattice and have the number -1. A positive has
+    the number of its patient and row: 100 * patient + row, 10000 more for
+    ``ABD_...``. There it is every node, moved by less than 0.1 mm; for
+    ``MED_...`` voxels up to 15 mm from most nodes.
+
+    Parameters
+    ----------
+    empty : sequence of {"pos", "neg"}
+        Kinds whose files have 0 bytes, the ``.mps`` too.
+    msvc : bool
+        One negative lies 0.09 micrometre from x = 0, which was written with an
+        exponent of three digits.
+    """
+    rng = np.random.default_rng([scan.seed, 8])
+    rows = listed_rows(scan, nodes)
+    abdomen = patient_id.startswith("ABD")
+    base = 100 * int(patient_id[-3:]) + (10000 if abdomen else 0)
+    centres = scan.lattice(scan.nearest([node.centre for node in rows]))
+    order = rng.permutation(len(rows))
+    if abdomen:
+        found = centres[order] + rng.uniform(-0.099, 0.099, (len(rows), 3))
+        hits = base + order + 1
+    else:
+        hit = np.repeat(order[: max(1, round(0.75 * len(rows)))], 2)
+        near = centres[hit] + rng.uniform(-1, 1, (len(hit), 3)) * (4, 4, 2)
+        found, hits = scan.lattice(scan.nearest(near)), base + hit + 1
+    inner = np.array(scan.shape) // 5
+    kji = rng.integers(inner, np.array(scan.shape) - inner, size=(36, 3))
+    if msvc:
+        kji[5, 2] = scan.matrix // 2
+    files: dict[str, bytes] = {}
+    for sign, points, numbers in (
+        ("neg", scan.lattice(kji), np.full(len(kji), -1)),
+        ("pos", found, hits),
+    ):
+        stem = f"{patient_id}_{sign}CADe"
+        texts = _texts(points)
+        windows = sign == "neg" or not abdomen
+        if windows:
+            # Visual C++ of that time wrote exponents with three digits.
+            texts = [
+                [re.sub(r"e([+-])", r"e\g<1>0", text) for text in t] for t in texts
+            ]
+        lines = _lines(map(" ".join, texts))
+        content = {
+            f"{stem}_physicalPoints.txt": lines.replace(
+                b"\n", b"\r\n" if windows else b"\n"
+            ),
+            f"{stem}_physicalPoints.mps": _mitk_points(texts),
+            f"{stem}_grtIDs.txt": _lines(map(str, numbers.tolist())),
+        }
+        files |= dict.fromkeys(content, b"") if sign in empty else content
+    return files
+
+
+def mask_file(
+    scan: Scan, labels: NDArray[np.uint8], dtype: DTypeLike = np.uint8
+) -> bytes:
     """The labels as ``.nii.gz`` on the grid of the CT.
 
     NIfTI counts (i, j, k) and its world is RAS: x and y change sign.
     """
     import nibabel
 
-    lps = scan.affine[:, [2, 1, 0, 3]]
+    x, y, z = scan.origin
+    affine = np.diag([-scan.spacing, -scan.spacing, scan.step, 1.0])
+    affine[:3, 3] = -x, -y, z
     image: Any = nibabel.Nifti1Image(  # type: ignore[no-untyped-call]
-        np.ascontiguousarray(labels.transpose(2, 1, 0)), np.diag([-1, -1, 1, 1]) @ lps
+        np.ascontiguousarray(labels.transpose(2, 1, 0), dtype=dtype), affine
     )
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
@@ -86,6 +162,10 @@ def _size(scan: Scan, node: Node, in_pixels: bool) -> str:
         return f"{round(short, 1):g}"
     pixels = round(short / scan.spacing, 2)
     return f"{round(pixels * scan.spacing, 2):g} {pixels:g}"
+
+
+def _texts(points: NDArray[np.float64]) -> list[list[str]]:
+    return [[f"{value:.6g}" for value in point] for point in points]
 
 
 def _lines(rows: Iterable[str]) -> bytes:

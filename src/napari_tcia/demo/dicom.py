@@ -149,6 +149,7 @@ def seg_bytes(
             tracking_id=f"{identity.patient_id} node {node.label}",
         )
         for node in nodes
+        if node.label
     ]
     with warnings.catch_warnings():
         # PatientAge may be the literal "N-A", as in one real case.
@@ -192,7 +193,9 @@ def seg_bytes(
 def _position(scan: Scan, k: int) -> list[str]:
     """ImagePositionPatient; y in exponent form, as the real converter wrote it."""
     x, y, z = scan.origin
-    return [repr(x), f"{y:.6e}", repr(round(z + k * scan.step, 6))]
+    # Noise of a serialised sum, where the scan has some: the same in every run.
+    z += k * scan.step + scan.jitter * ((k * 7919) % 11 - 5) / 5
+    return [repr(x), f"{y:.6e}", repr(round(z, 6))]
 
 
 def _part10(dataset: Dataset, explicit: bool) -> bytes:

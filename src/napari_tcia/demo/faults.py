@@ -1,28 +1,28 @@
 """Named faults: what archives and networks have been seen to do wrong.
 
 A fault is a set of hooks over a healthy answer, so that everything else about
-the answer stays true.
+the answer stays true. When it happens is said apart from what it does: see
+`napari_tcia.demo.when`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from napari_tcia.demo.messages import Disconnect, Member, Reply, Request, Row
+from napari_tcia.demo import hooks
+from napari_tcia.demo.hooks import ELSEWHERE, MembersHook, ReplyHook, Shot
+from napari_tcia.demo.messages import Member, Reply, Request, Row
 from napari_tcia.demo.twin import Twin, TwinSeries
 
-ELSEWHERE = "https://elsewhere.invalid/nbia-api/services/v4/getImage"
-"""Where `redirect` points: a name that never resolves (RFC 2606)."""
-_FIRST_BYTES = 60_000
+Scope = Callable[[Request], bool]
 
 
-def _same_rows(rows: list[Row], listings: int) -> list[Row]:
+def _same_rows(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _same_members(members: list[Member]) -> list[Member]:
+def _same_members(members: list[Member], shot: Shot) -> list[Member]:
     return members
 
 
@@ -30,8 +30,31 @@ def _same_series(twin: Twin, series: TwinSeries) -> TwinSeries:
     return series
 
 
-def _same_reply(request: Request, reply: Reply, stop: threading.Event) -> Reply:
+def _same_reply(request: Request, reply: Reply, shot: Shot) -> Reply:
     return reply
+
+
+def _pixels(request: Request) -> bool:
+    return request.wants_pixels
+
+
+def _of(service: str, *endpoints: str) -> Scope:
+    return lambda request: (
+        request.service == service and (not endpoints or request.endpoint in endpoints)
+    )
+
+
+_NBIA = _of("archive")
+_LISTING = _of(
+    "archive", "getSeries", "getCollectionValuesAndCounts", "getCollectionValues"
+)
+_ROWS = _of(
+    "archive", "getSeries", "getSeriesMetadata", "getSeriesSize", "getImage"
+)  # fmt: skip
+_SERIES = _of("archive", "getSeries", "getSeriesMetadata", "getUpdatedSeries")
+_MANAGER = _of("collections")
+_DATACITE = _of("datacite")
+_BUCKET = _of("idc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,176 +65,211 @@ class Fault:
     ----------
     sentence : str
         What goes wrong.
+    on : callable
+        Whether a request can meet it, where no path is named.
+    after : int
+        How many of these requests go well first, where no number is named.
     rows : callable
-        (series rows, how often series were listed before) to the rows shown.
+        Series rows to the rows shown.
     series : callable
         (twin, series asked for) to the series sent.
-    members : callable
-        Zip members to the members sent.
+    zipped : callable
+        (zip members, shot) to the members sent.
     reply : callable
-        (request, healthy reply, event set when the archive stops) to the reply.
+        (request, healthy reply, shot) to the reply.
+    shot : Shot
+        What was chosen about it.
     """
 
     sentence: str
-    rows: Callable[[list[Row], int], list[Row]] = _same_rows
+    on: Scope = _NBIA
+    after: int = 0
+    rows: Callable[[list[Row]], list[Row]] = _same_rows
     series: Callable[[Twin, TwinSeries], TwinSeries] = _same_series
-    members: Callable[[list[Member]], list[Member]] = _same_members
-    reply: Callable[[Request, Reply, threading.Event], Reply] = _same_reply
+    zipped: MembersHook = _same_members
+    reply: ReplyHook = _same_reply
+    shot: Shot = field(default_factory=Shot)
+
+    def members(self, members: list[Member]) -> list[Member]:
+        """Members of a zip as this fault has them."""
+        return self.zipped(members, self.shot)
+
+    def with_shot(self, shot: Shot) -> Fault:
+        """The same fault, with what was chosen about it."""
+        return replace(self, shot=shot)
 
 
-def _short_zip(members: list[Member]) -> list[Member]:
-    return members[: max(1, len(members) - 2)]
+def _zip(sentence: str, zipped: MembersHook) -> Fault:
+    return Fault(sentence, _pixels, zipped=zipped)
 
 
-def _hostile(members: list[Member]) -> list[Member]:
-    return [*members[:2], ("../escaped.dcm", lambda: b"outside"), *members[2:]]
+def _page_two(request: Request) -> bool:
+    return _MANAGER(request) and request.query.get("page") == "2"
 
 
-def _not_dicom(members: list[Member]) -> list[Member]:
-    name, load = members[-1]
-    return [*members[:-1], (name, lambda: b"not DICOM\n".ljust(len(load()), b"."))]
-
-
-def _wrong_bytes(members: list[Member]) -> list[Member]:
-    """One pixel of one slice is another; the zip's own CRC agrees with it."""
-    name, load = members[-1]
-
-    def altered() -> bytes:
-        data = bytearray(load())
-        data[-2] ^= 0x10
-        return bytes(data)
-
-    return [*members[:-1], (name, altered)]
-
-
-def _other_series(twin: Twin, series: TwinSeries) -> TwinSeries:
-    """The series of another patient, of the same kind where there is one."""
-    others = [one for one in twin.series.values() if one.case != series.case]
-    return min(others, key=lambda one: one.modality != series.modality)
-
-
-def _counts_off(rows: list[Row], listings: int) -> list[Row]:
-    return [
-        row | {"ImageCount": row["ImageCount"] + 3, "FileSize": row["FileSize"] + 4096}
-        for row in rows
-    ]
-
-
-def _licence_changed(rows: list[Row], listings: int) -> list[Row]:
-    """From the second listing on, the licence is another."""
-    if not listings:
-        return rows
-    other = {
-        "LicenseName": "Creative Commons Attribution-NonCommercial 3.0 "
-        "Unported License",
-        "LicenseURI": "http://creativecommons.org/licenses/by-nc/3.0/",
-    }
-    return [row | other if "LicenseName" in row else row for row in rows]
-
-
-def _cut(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not request.wants_pixels:
-        return reply
-
-    def chunks() -> Iterator[bytes]:
-        yield from _first(reply)
-        raise Disconnect
-
-    return replace(reply, body=chunks())
-
-
-def _stall(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not request.wants_pixels:
-        return reply
-
-    def chunks() -> Iterator[bytes]:
-        yield from _first(reply)
-        stop.wait()
-        raise Disconnect
-
-    return replace(reply, body=chunks())
-
-
-def _first(reply: Reply) -> Iterator[bytes]:
-    """The beginning of a body, never all of it."""
-    if isinstance(reply.body, bytes):
-        yield reply.body[: min(_FIRST_BYTES, len(reply.body) // 2)]
-        return
-    left = _FIRST_BYTES
-    held = b""
-    for part in reply.body:
-        # One part is held back, so that a short body is cut too.
-        yield held[:left]
-        left -= len(held)
-        held = part
-        if left <= 0:
-            return
-
-
-def _error_500(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if request.service != "archive":
-        return reply
-    text = b"Server was not able to process your request\nnull"
-    return Reply(text, "text/plain", status=500)
-
-
-def _image_500(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    return _error_500(request, reply, stop) if request.wants_pixels else reply
-
-
-def _html(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not request.wants_pixels:
-        return reply
-    page = b"<!DOCTYPE html><html><body><h1>Down for maintenance</h1></body></html>\n"
-    return Reply(page, "text/html")
-
-
-def _empty(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    return Reply(content_type="application/json") if _listing(request) else reply
-
-
-def _broken_json(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not _listing(request) or not isinstance(reply.body, bytes):
-        return reply
-    return replace(reply, body=reply.body[: len(reply.body) * 2 // 3])
-
-
-def _redirect(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not request.wants_pixels:
-        return reply
-    return Reply(status=302, headers={"Location": ELSEWHERE})
-
-
-def _busy(request: Request, reply: Reply, stop: threading.Event) -> Reply:
-    if not request.wants_pixels:
-        return reply
-    return Reply(status=429, headers={"Retry-After": "120"})
-
-
-def _listing(request: Request) -> bool:
-    return request.service == "archive" and request.endpoint in (
-        "getSeries",
-        "getCollectionValuesAndCounts",
-        "getCollectionValues",
-    )
-
+_UNKNOWN_PARAMETER = (
+    "Invalid query parameter: 'SeriesInstanceUID'. Allowed parameters are: [x]"
+)
+_MISSING_UID = "A parameter, SeriesInstanceUID, is required for this API call."
+_DOWN = "<!DOCTYPE html><html><body><h1>Down for maintenance</h1></body></html>\n"
+_GONE = '{"errors":[{"status":"404","title":"The resource doesn\'t exist."}]}'
+_NO_SERVER = '{"status":400,"title":"[503] No server available"}'
 
 HEALTHY = Fault("Nothing goes wrong.")
 FAULTS: dict[str, Fault] = {
-    "short-zip": Fault("Zips lack files and look whole.", members=_short_zip),
-    "cut": Fault("Downloads break off.", reply=_cut),
-    "stall": Fault("Downloads start, then nothing comes.", reply=_stall),
-    "error-500": Fault("Every NBIA request fails with 500.", reply=_error_500),
-    "image-500": Fault("Every download fails with 500.", reply=_image_500),
-    "busy": Fault("Every download is put off for two minutes.", reply=_busy),
-    "html-200": Fault("A maintenance page instead of a zip.", reply=_html),
-    "wrong-series": Fault("The zip is of another series.", series=_other_series),
-    "wrong-bytes": Fault("One pixel is not the archive's.", members=_wrong_bytes),
-    "hostile-zip": Fault("A zip member that climbs out.", members=_hostile),
-    "not-dicom": Fault("One .dcm is no DICOM.", members=_not_dicom),
-    "licence-change": Fault("Another licence on later looks.", rows=_licence_changed),
-    "count-mismatch": Fault("The listing counts too many.", rows=_counts_off),
-    "empty": Fault("Listings are empty.", reply=_empty),
-    "broken-json": Fault("Listings break off.", reply=_broken_json),
-    "redirect": Fault("Downloads are sent to another host.", reply=_redirect),
+    # Refusals and errors of NBIA
+    "unknown-parameter": Fault(
+        "Downloads are refused for a parameter that is right.",
+        _pixels,
+        reply=hooks.instead(400, "application/json", _UNKNOWN_PARAMETER),
+    ),
+    "missing-uid": Fault(
+        "Downloads are refused as if no series were named.",
+        _pixels,
+        reply=hooks.instead(400, "application/json", _MISSING_UID),
+    ),
+    "no-access": Fault("No series is public.", _pixels, reply=hooks.closed),
+    "error-401": Fault(
+        "Every NBIA request is unauthorised.", reply=hooks.instead(401, "", "")
+    ),
+    "error-500": Fault("Every NBIA request fails with 500.", reply=hooks.crashed),
+    "image-500": Fault("Every download fails with 500.", _pixels, reply=hooks.crashed),
+    "error-502": Fault(
+        "The gateway in front of NBIA reports 502.",
+        reply=hooks.gateway(502, "Bad Gateway"),
+    ),
+    "error-503": Fault(
+        "The gateway in front of NBIA reports 503.",
+        reply=hooks.gateway(503, "Service Temporarily Unavailable"),
+    ),
+    "error-504": Fault(
+        "The gateway in front of NBIA reports 504.",
+        reply=hooks.gateway(504, "Gateway Time-out"),
+    ),
+    "busy": Fault("Downloads are put off for two minutes.", _pixels, reply=hooks.busy),
+    "busy-silent": Fault(
+        "Downloads are put off without a word when.",
+        _pixels,
+        reply=hooks.instead(429, "", ""),
+    ),
+    # The connection
+    "cut": Fault("Downloads break off.", _pixels, reply=hooks.cut),
+    "stall": Fault("Downloads start, then nothing.", _pixels, reply=hooks.stall),
+    "slow": Fault(
+        "The size of a series takes 31 seconds.",
+        _of("archive", "getSeriesSize"),
+        reply=hooks.slow,
+    ),
+    "redirect": Fault(
+        "Downloads are sent to another host.",
+        _pixels,
+        reply=hooks.instead(302, "", "", Location=ELSEWHERE),
+    ),
+    "moved": Fault(
+        "Every NBIA request has moved to another host for good.",
+        reply=hooks.instead(301, "", "", Location=ELSEWHERE),
+    ),
+    # Downloads that look well
+    "html-200": Fault(
+        "A maintenance page instead of a zip.",
+        _pixels,
+        reply=hooks.instead(200, "text/html", _DOWN),
+    ),
+    "text-200": Fault(
+        "A sentence instead of a zip.",
+        _pixels,
+        reply=hooks.instead(200, "application/octet-stream", _MISSING_UID),
+    ),
+    "short-zip": _zip("Zips lack files and look whole.", hooks.fewer_members),
+    "no-licence-file": _zip("Zips have no LICENSE.", hooks.without_licence),
+    "not-dicom": _zip("One .dcm is no DICOM.", hooks.not_dicom),
+    "wrong-bytes": _zip("One pixel is not the archive's.", hooks.wrong_bytes),
+    "wrong-crc": _zip("The CRC of one zip member is wrong.", hooks.wrong_crc),
+    "hostile-zip": _zip("A zip member that climbs out.", hooks.climbing),
+    "absolute-zip": _zip("A zip member with an absolute path.", hooks.absolute),
+    "duplicate-zip": _zip("A zip member that comes twice.", hooks.repeated),
+    "symlink-zip": _zip("A zip member that is a symbolic link.", hooks.linked),
+    "nested-zip": _zip("A zip inside the zip.", hooks.nested),
+    "bomb-zip": _zip("A zip member of 10 GB of nothing.", hooks.bomb),
+    "wrong-series": Fault(
+        "The zip is of another series.", _pixels, series=hooks.other_series
+    ),
+    # Listings
+    "licence-change": Fault(
+        "Another licence on later looks.", _ROWS, 1, rows=hooks.licence_changed
+    ),
+    "count-mismatch": Fault(
+        "The listing counts too many.", _ROWS, rows=hooks.counts_off
+    ),
+    "empty": Fault(
+        "Listings are empty.",
+        _LISTING,
+        reply=hooks.instead(200, "application/json", ""),
+    ),
+    "broken-json": Fault("Listings break off.", _LISTING, reply=hooks.truncated),
+    "infinite-json": Fault(
+        "Listings count to Infinity.", _LISTING, reply=hooks.infinity
+    ),
+    "escaped-json": Fault(
+        "Listings have bad escapes.", _LISTING, reply=hooks.bad_escape
+    ),
+    "schema-drift": Fault(
+        "Listings have older keys, dates and types.", _SERIES, reply=hooks.older_keys
+    ),
+    # Collection Manager
+    "page-two": Fault(
+        "The second page of the Collection Manager fails with 503.",
+        _page_two,
+        reply=hooks.gateway(503, "Service Temporarily Unavailable"),
+    ),
+    "licence-missing": Fault(
+        "The Collection Manager names no licence.", _MANAGER, reply=hooks.unlicensed
+    ),
+    "licence-unclear": Fault(
+        "The Collection Manager has not decided on licences.",
+        _MANAGER,
+        reply=hooks.unclear_licence,
+    ),
+    "hidden": Fault(
+        "The Collection Manager hides its records.", _MANAGER, reply=hooks.hidden
+    ),
+    # DataCite
+    "datacite-404": Fault(
+        "DataCite knows no DOI.",
+        _DATACITE,
+        reply=hooks.instead(404, "application/json", _GONE),
+    ),
+    "datacite-500": Fault(
+        "DataCite fails with a body that says 400.",
+        _DATACITE,
+        reply=hooks.instead(500, "application/json", _NO_SERVER),
+    ),
+    "datacite-html": Fault(
+        "DataCite sends a page where JSON was asked for.",
+        _DATACITE,
+        reply=hooks.instead(200, "text/html", _DOWN),
+    ),
+    "datacite-label": Fault(
+        "Citations say [Data set].", _DATACITE, reply=hooks.older_label
+    ),
+    "datacite-case": Fault(
+        "DOIs come back in another case.", _DATACITE, reply=hooks.other_case
+    ),
+    # The bucket
+    "bucket-404": Fault(
+        "The bucket has no such key.",
+        _BUCKET,
+        reply=hooks.bucket_error(404, "NoSuchKey"),
+    ),
+    "bucket-403": Fault(
+        "The bucket is closed.", _BUCKET, reply=hooks.bucket_error(403, "AccessDenied")
+    ),
+    "bucket-503": Fault(
+        "The bucket asks to slow down.",
+        _BUCKET,
+        reply=hooks.bucket_error(503, "SlowDown"),
+    ),
+    "bucket-cut": Fault(
+        "Objects of the bucket are shorter than they say.", _BUCKET, reply=hooks.cut
+    ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +112,57 @@ CONTROLLED = Holding(
     year=2020,
     licence_label="NIH Controlled Data Access",
 )
-HOLDINGS = (LYMPH_NODES, LNQ, NON_COMMERCIAL, UNLICENSED, CONTROLLED)
+MIXED = Holding(
+    name="SYNTHETIC-Mixed",
+    slug="synthetic-mixed",
+    doi="10.5072/synthetic.mixed",
+    title="SYNTHETIC chest phantoms whose series have different licences",
+    authors=_NOBODY,
+    year=2021,
+    licence_name="Creative Commons Attribution 4.0 International License",
+    licence_short="CC BY 4.0",
+    licence_url="https://creativecommons.org/licenses/by/4.0/",
+    licence_label="CC BY 4.0",
+    location="Chest",
+    date="2021-06-01",
+)
+MIXED_PARTS = (
+    MIXED,
+    replace(
+        MIXED,
+        licence_name=NON_COMMERCIAL.licence_name,
+        licence_short=NON_COMMERCIAL.licence_short,
+        licence_url=NON_COMMERCIAL.licence_url,
+        licence_label=NON_COMMERCIAL.licence_label,
+    ),
+    replace(MIXED, licence_name="", licence_short="", licence_url="", licence_label=""),
+)
+"""The one collection under each of its licences; the last series has none."""
+HEAD_AND_NECK = Holding(
+    name="SYNTHETIC-Head-Neck",
+    slug="synthetic-head-neck",
+    doi="10.5072/synthetic.headneck",
+    title="SYNTHETIC head and neck phantom",
+    authors=_NOBODY,
+    year=2022,
+    licence_name="Creative Commons Attribution 4.0 International License",
+    licence_short="CC BY 4.0",
+    licence_url="https://creativecommons.org/licenses/by/4.0/",
+    licence_label="CC BY 4.0",
+    location="Head-Neck",
+    date="2022-09-15",
+)
+HOLDINGS = (
+    LYMPH_NODES,
+    LNQ,
+    NON_COMMERCIAL,
+    UNLICENSED,
+    CONTROLLED,
+    MIXED,
+    HEAD_AND_NECK,
+)
+
+
+def parts(holding: Holding) -> tuple[Holding, ...]:
+    """The collection once under each of its licences."""
+    return MIXED_PARTS if holding is MIXED else (holding,)

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-Member = tuple[str, Callable[[], bytes]]
+Load = Callable[[], bytes | Iterable[bytes]]
+Member = tuple[str | zipfile.ZipInfo, Load]
 """A zip member: its name, and what loads its bytes when its turn comes."""
 
 ZIP_DATE = (2023, 3, 31, 0, 0, 0)
@@ -93,13 +94,55 @@ def refusal(text: str) -> Reply:
     return Reply(text.encode(), "application/json", status=400)
 
 
+def no_access(version: str, uid: str) -> Reply:
+    """The refusal of a series that is not public, or that there is not."""
+    if version == "v1":
+        return refusal(
+            f"Image with given SeriesInstanceUID,{uid}, is not in public domain."
+        )
+    return refusal(
+        "The user has not been granted the access to image with given "
+        f"SeriesInstanceUID,{uid}. Please contact System Admin to resolve this issue."
+    )
+
+
+def crash() -> Reply:
+    """The 500 of an NBIA endpoint that failed."""
+    text = b"Server was not able to process your request\nnull"
+    return Reply(text, "text/plain", status=500)
+
+
+def page(title: str, body: str, status: int = 200) -> Reply:
+    """A plain HTML page."""
+    text = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title></head>\n<body>\n{body}\n</body></html>\n"
+    )
+    return Reply(text.encode(), "text/html; charset=utf-8", status)
+
+
+def not_found() -> Reply:
+    """A 404 as a web server has it."""
+    return page("Not Found", "<h1>Not Found</h1>", 404)
+
+
 def stream_zip(members: Sequence[Member]) -> Iterator[bytes]:
     """Zip `members` on the fly, deflated, sizes in data descriptors."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, load in members:
-            info = zipfile.ZipInfo(name, ZIP_DATE)
-            archive.writestr(info, load(), zipfile.ZIP_DEFLATED)
+            plain = isinstance(name, str)
+            info = zipfile.ZipInfo(name, ZIP_DATE) if isinstance(name, str) else name
+            info.compress_type = zipfile.ZIP_DEFLATED
+            # Servers check no names; a name that comes twice is written twice.
+            archive.NameToInfo.clear()
+            data = load()
+            parts = [data] if isinstance(data, bytes) else data
+            with archive.open(info, "w", force_zip64=not plain) as member:
+                for part in parts:
+                    member.write(part)
+                    yield sink.take()
             yield sink.take()
     yield sink.take()
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import sys
 import tempfile
 import threading
@@ -23,29 +24,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
 
-from napari_tcia.core.settings import Settings
-from napari_tcia.demo.faults import FAULTS, HEALTHY
-from napari_tcia.demo.messages import Disconnect, Reply, Request
+from napari_tcia.core.settings import Settings, is_loopback
+from napari_tcia.demo.bucket import Bucket
+from napari_tcia.demo.citations import datacite, doi
+from napari_tcia.demo.front import front
+from napari_tcia.demo.messages import Disconnect, Reply, Request, crash
 from napari_tcia.demo.nbia import Nbia
-from napari_tcia.demo.services import (
-    collection_manager,
-    datacite,
-    no_bucket,
-    supplements,
-)
+from napari_tcia.demo.routes import PREFIXES, parse
+from napari_tcia.demo.services import collection_manager, supplements
+from napari_tcia.demo.small_collections import small_cases
 from napari_tcia.demo.twin import Twin, all_cases
+from napari_tcia.demo.when import Trigger
 from napari_tcia.errors import UsageError
 
-PREFIXES = {
-    "archive": "/nbia-api/services",
-    "collections": "/api",
-    "datacite": "/datacite",
-    "idc": "/idc",
-    "files": "/files",
-}
-"""Path below which each service answers."""
+_EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ class Record:
 
 
 class EmbeddedArchive:
-    """A synthetic archive on 127.0.0.1, started and stopped as a context.
+    """A synthetic archive, started and stopped as a context.
 
     Parameters
     ----------
@@ -72,17 +66,26 @@ class EmbeddedArchive:
     full_size : bool
         512 x 512 pixels and thin slices.
     fault : str, optional
-        A name of `FAULTS`.
+        A name of `napari_tcia.demo.faults.FAULTS`, and perhaps when it happens:
+        see `napari_tcia.demo.when`.
     port : int
         0 takes a free one.
     cache_dir : Path, optional
         Where painted instances are kept; without one, a temporary folder that
         `stop` removes.
+    host : str
+        Address to listen on; by default nobody else can reach it.
+    listing : int
+        At least so many series are listed; the added ones have no pixels.
+    rate : float, optional
+        Most bytes per second of one answer.
+    latency : float
+        Seconds before each answer.
 
     Raises
     ------
     UsageError
-        Unknown fault, or a port that cannot be had.
+        Unknown fault, or an address or port that cannot be had.
     """
 
     def __init__(
@@ -92,40 +95,43 @@ class EmbeddedArchive:
         fault: str | None = None,
         port: int = 0,
         cache_dir: Path | None = None,
+        host: str = "127.0.0.1",
+        listing: int = 0,
+        rate: float | None = None,
+        latency: float = 0.0,
     ) -> None:
         self._own_cache = cache_dir is None
+        self._host = host
+        self.rate = rate
+        self.latency = latency
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._log: list[Record] = []
         self._open: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
-        self._fault: str | None = None
-        self._nbia = Nbia(Twin(Path(), ()), HEALTHY)
         self.fault = fault
         try:
-            self._server = _Server(("127.0.0.1", port), self)
+            self._server = _Server((host, port), self)
         except OSError as error:
             raise UsageError(
-                f"Port {port} cannot be used: {error.strerror}.",
+                f"Port {port} of {host} cannot be used: {error.strerror}.",
                 "Choose another, or 0 for a free one.",
             ) from error
         self.folder = cache_dir or Path(tempfile.mkdtemp(prefix="napari-tcia-demo-"))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._nbia.twin = Twin(self.folder, all_cases(cases, full_size))
+        held = (*all_cases(cases, full_size), *small_cases())
+        self._nbia = Nbia(Twin(self.folder, held), listing)
+        self._bucket = Bucket(self.twin)
 
     @property
     def fault(self) -> str | None:
-        """Name of the fault in force; may be set while the archive runs."""
+        """The fault in force, as it was given; may be set while the archive runs."""
         return self._fault
 
     @fault.setter
-    def fault(self, name: str | None) -> None:
-        if name is not None and name not in FAULTS:
-            raise UsageError(
-                f"There is no fault named {name!r}.", f"One of: {', '.join(FAULTS)}."
-            )
-        self._fault = name
-        self._nbia.fault = FAULTS[name] if name else HEALTHY
+    def fault(self, text: str | None) -> None:
+        self._trigger = Trigger(text, self._stop)
+        self._fault = text
 
     @property
     def twin(self) -> Twin:
@@ -140,7 +146,8 @@ class EmbeddedArchive:
     @property
     def bases(self) -> dict[str, str]:
         """Base address of each service: archive, collections, datacite, idc, files."""
-        root = f"http://127.0.0.1:{self.port}"
+        host = "127.0.0.1" if self._host in _EVERYWHERE else self._host
+        root = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         return {name: root + prefix for name, prefix in PREFIXES.items()}
 
     @property
@@ -193,8 +200,10 @@ class EmbeddedArchive:
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request, with the fault in force applied."""
+        self._stop.wait(self.latency)
+        fault = self._trigger.for_request(request)
         if request.service == "archive":
-            reply = self._nbia.answer(request)
+            reply = self._nbia.answer(request, fault)
         elif request.service == "collections":
             reply = collection_manager(self.twin, request)
         elif request.service == "datacite":
@@ -202,10 +211,25 @@ class EmbeddedArchive:
         elif request.service == "files":
             reply = supplements(self.twin, request)
         elif request.service == "idc":
-            reply = no_bucket()
+            reply = self._bucket.answer(request)
+        elif request.service == "doi":
+            reply = doi(request)
         else:
-            reply = Reply(b"<h1>Not Found</h1>", "text/html", status=404)
-        return self._nbia.fault.reply(request, reply, self._stop)
+            reply = front(self.twin, request, PREFIXES)
+        return fault.reply(request, reply, fault.shot)
+
+    def pieces(self, body: bytes | Iterator[bytes]) -> Iterator[bytes]:
+        """A body in pieces that come no faster than the rate."""
+        for part in [body] if isinstance(body, bytes) else body:
+            if not self.rate:
+                yield part
+                continue
+            size = max(1, int(self.rate / 20))
+            for start in range(0, len(part), size):
+                piece = part[start : start + size]
+                if self._stop.wait(len(piece) / self.rate):
+                    raise Disconnect
+                yield piece
 
 
 class _Server(ThreadingHTTPServer):
@@ -214,8 +238,15 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], archive: EmbeddedArchive) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
         self.archive = archive
+
+    def server_bind(self) -> None:
+        # Not that of HTTPServer, which asks the network for the host's name.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", self.socket.getsockname()[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # Clients that hang up are no news.
@@ -246,6 +277,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._respond({})
 
+    def do_HEAD(self) -> None:
+        self._respond({})
+
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode("utf-8", "replace")
@@ -254,13 +288,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self, form: Mapping[str, str]) -> None:
         archive = self.server.archive
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = _parse(self.command, self.path, form, headers)
+        request = parse(self.command, self.path, form, headers)
         try:
             reply = archive.answer(request)
         except Exception:
             traceback.print_exc()
-            text = b"Server was not able to process your request\nnull"
-            reply = Reply(text, "text/plain", status=500)
+            reply = crash()
         with archive._lock:
             place = len(archive._log)
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -286,22 +319,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", reply.content_type)
         for name, value in reply.headers.items():
             self.send_header(name, value)
+        whole = isinstance(reply.body, bytes)
+        chunked = not whole and "Content-Length" not in reply.headers
         if isinstance(reply.body, bytes):
-            self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            yield len(reply.body)
-            self.wfile.write(reply.body)
-            self.wfile.flush()
-            return
-        chunked = "Content-Length" not in reply.headers
-        if chunked:
+            if "Content-Length" not in reply.headers and reply.status != 204:
+                self.send_header("Content-Length", str(len(reply.body)))
+        elif chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for chunk in reply.body:
-            if chunk:
-                yield len(chunk)
-                framed = b"%x\r\n%b\r\n" % (len(chunk), chunk)
-                self.wfile.write(framed if chunked else chunk)
+        if self.command == "HEAD":
+            return
+        for piece in self.server.archive.pieces(reply.body):
+            if piece:
+                yield len(piece)
+                framed = b"%x\r\n%b\r\n" % (len(piece), piece)
+                self.wfile.write(framed if chunked else piece)
                 self.wfile.flush()
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
@@ -311,31 +343,36 @@ class _Handler(BaseHTTPRequestHandler):
         """The log is `EmbeddedArchive.log`."""
 
 
-def _parse(
-    method: str, path: str, form: Mapping[str, str], headers: Mapping[str, str]
-) -> Request:
-    url = urlsplit(path)
-    query = dict(parse_qsl(url.query, keep_blank_values=True)) | dict(form)
-    for service, prefix in PREFIXES.items():
-        if url.path.startswith(f"{prefix}/"):
-            rest = url.path.removeprefix(f"{prefix}/").strip("/")
-            parts = tuple(unquote(part) for part in rest.split("/"))
-            return Request(method, service, parts, query, headers)
-    return Request(method, "", (), query, headers)
-
-
 def serve(
-    port: int = 0, cases: int = 3, full_size: bool = False, fault: str | None = None
+    port: int = 0,
+    cases: int = 3,
+    full_size: bool = False,
+    fault: str | None = None,
+    host: str = "127.0.0.1",
+    listing: int = 0,
+    rate: float | None = None,
+    latency: float = 0.0,
 ) -> None:
     """Run the archive alone until SIGTERM or SIGINT; to be called in the main thread.
 
-    The first line on stdout is JSON: the bases, and the process id.
+    The first line on stdout is JSON: the bases, and the process id. The
+    parameters are those of `EmbeddedArchive`.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with EmbeddedArchive(cases, full_size, fault, port) as archive:
+    with EmbeddedArchive(
+        cases, full_size, fault, port, None, host, listing, rate, latency
+    ) as archive:
         line = json.dumps({**archive.bases, "pid": os.getpid()})
         print(line, flush=True)  # noqa: T201 - the contract of `serve`
+        if not is_loopback(host):
+            print(_OPEN.format(host=host), file=sys.stderr, flush=True)  # noqa: T201
         while not ended.wait(0.2):
             pass
+
+
+_OPEN = (
+    "Listening on {host}: whoever reaches this machine can read everything served, "
+    "over plain http and without a login. All of it is SYNTHETIC."
+)

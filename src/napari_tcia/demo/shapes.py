@@ -20,6 +20,8 @@ Float = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 Path = Sequence[Sequence[float]] | NDArray[np.float64]
 """Rows of x, y, z, radius."""
+CACHED = 1 << 17
+"""Voxels that are blended at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +62,21 @@ class Canvas:
         )
 
     def paint(self, box: Box, distance: Float, hu: float | Float, edge: float) -> None:
-        """Blend `hu` into a box where `distance` is negative, over `edge` mm."""
-        cover = np.clip(0.5 - distance / np.float32(edge), 0, 1)
+        """Blend `hu` into a box where `distance` is negative, over `edge` mm.
+
+        `hu` is a number, or an array that broadcasts to every slice.
+        """
         part = self.hu[box]
-        part += cover * (np.float32(hu) - part)
+        # A few slices at a time and in place: what is worked on stays in the cache.
+        layers = max(1, CACHED // max(1, part[0].size))
+        for first in range(0, len(part), layers):
+            cover = distance[first : first + layers] * np.float32(-1 / edge)
+            cover += np.float32(0.5)
+            np.clip(cover, 0, 1, out=cover)
+            here = part[first : first + layers]
+            change = np.subtract(hu, here, dtype=np.float32)
+            change *= cover
+            here += change
 
 
 def paint_ellipsoid(
@@ -75,11 +88,14 @@ def paint_ellipsoid(
     edge: float = 2.0,
 ) -> None:
     """Paint an ellipsoid; columns of `rotation` are the directions of its axes."""
-    middle = np.asarray(centre, dtype=np.float32)
-    reach = float(np.max(semi_axes)) + edge
+    middle = np.asarray(centre, dtype=np.float64)
+    lengths = np.asarray(semi_axes, dtype=np.float64)
+    axes = np.eye(3) if rotation is None else np.asarray(rotation)
+    # Half the sides of the box round a turned ellipsoid.
+    reach = np.sqrt(((axes * lengths) ** 2).sum(axis=1)) + edge
     box = canvas.box(middle - reach, middle + reach)
     if box is not None:
-        distance = ellipsoid_distance(canvas, box, middle, semi_axes, rotation)
+        distance = ellipsoid_distance(canvas, box, middle, lengths, axes)
         canvas.paint(box, distance, hu, edge)
 
 
@@ -95,15 +111,24 @@ def ellipsoid_distance(
     cx, cy, cz = np.asarray(centre, dtype=np.float32)
     dx, dy, dz = x - cx, y - cy, z - cz
     axes = np.eye(3) if rotation is None else np.asarray(rotation)
-    radius = np.zeros((1, 1, 1), dtype=np.float32)
-    for direction, length in zip(axes.T, np.asarray(semi_axes), strict=True):
-        ux, uy, uz = (direction / length).astype(np.float32)
-        radius = radius + (dx * ux + dy * uy + dz * uz) ** 2
-    radius = np.sqrt(radius)
-    length = np.sqrt(dx * dx + dy * dy + dz * dz)
-    inner = np.full_like(length, np.min(semi_axes))
-    surface: Float = np.divide(length, radius, out=inner, where=radius > 1e-3)
-    return np.asarray(length - surface)
+    lengths = np.asarray(semi_axes, dtype=np.float64)
+    form = ((axes / lengths**2) @ axes.T).astype(np.float32)
+    # The quadratic form as planes that broadcast: few sums of the whole box.
+    radius = (
+        form[2, 2] * dz * dz + form[1, 1] * dy * dy + 2 * form[1, 2] * dz * dy
+    ) + (form[0, 0] * dx * dx + 2 * form[0, 2] * dz * dx)
+    if form[0, 1]:
+        radius += 2 * form[0, 1] * dy * dx
+    length: Float = (dz * dz + dy * dy) + dx * dx
+    for squares in (radius, length):
+        np.maximum(squares, 0, out=squares)
+        np.sqrt(squares, out=squares)
+    tiny = np.float32(1e-3)
+    np.maximum(radius, tiny, out=radius)
+    np.maximum(length, tiny * np.float32(lengths.min()), out=length)
+    np.divide(length, radius, out=radius)
+    length -= radius
+    return length
 
 
 def paint_tube(
@@ -202,6 +227,13 @@ class Loft:
         if box is None:
             return None
         z, y, x = canvas.axes(box)
+        # Far coarser than the voxels, and filled in: the outlines are smooth.
+        pitch = np.float32(canvas.x[1] - canvas.x[0])
+        every = max(1, int(0.025 * rows[:, 3:].max() / pitch))
+        dense = (y.shape[1], x.shape[2])
+        if every > 1:
+            y = _thinned(y[0, :, 0], every)[None, :, None]
+            x = _thinned(x[0, 0], every)[None, None]
         shape = PchipInterpolator(rows[:, 0], rows[:, 1:], axis=0)(z[:, 0, 0])
         cx, cy, a, b = shape.T.astype(np.float32)[..., None, None]
         dx, dy = x - cx, y - cy
@@ -217,7 +249,30 @@ class Loft:
                 ripple = np.cos(np.float32(order) * angle + np.float32(phase))
                 radius = radius / (1 + np.float32(size) * ripple)
         length = np.sqrt(dx * dx + dy * dy)
-        return box, length - length / np.maximum(radius, np.float32(1e-3))
+        gap = length - length / np.maximum(radius, np.float32(1e-3))
+        if every > 1:
+            gap = _filled(gap, every)[:, : dense[0], : dense[1]]
+        return box, gap
+
+
+def _thinned(line: Float, every: int) -> Float:
+    """Every n-th coordinate of a uniform axis, to beyond its end."""
+    pitch = line[1] - line[0] if len(line) > 1 else np.float32(1)
+    count = -(-len(line) // every) + 1
+    thin: Float = line[0] + pitch * every * np.arange(count, dtype=np.float32)
+    return thin
+
+
+def _filled(coarse: Float, every: int) -> Float:
+    """Linear interpolation of the last two axes, `every` times finer."""
+    share = np.arange(every, dtype=np.float32) / np.float32(every)
+    low = coarse[:, :-1, None, :]
+    rows = low + (coarse[:, 1:, None, :] - low) * share[:, None]
+    rows = rows.reshape(len(coarse), -1, coarse.shape[2])
+    low = rows[..., :-1, None]
+    fine: Float = (rows[..., 1:, None] - low) * share
+    fine += low
+    return fine.reshape(*rows.shape[:2], -1)
 
 
 def paint_loft(canvas: Canvas, loft: Loft, hu: float, edge: float = 2.0) -> None:

@@ -22,10 +22,11 @@ LEVEL = 23.0
 
 def paint_skeleton(canvas: Canvas) -> None:
     """Paint all bones that a scan may meet."""
-    first = int((canvas.z[0] - 40) // LEVEL)
+    first = max(int((canvas.z[0] - 40) // LEVEL), -14)
     last = int((canvas.z[-1] + 40) // LEVEL)
     for level in range(first, last + 1):
         _vertebra(canvas, level * LEVEL + 6)
+    _pelvis(canvas)
     for side in (-1, 1):
         for number in range(11):
             _rib(canvas, number, side)
@@ -42,6 +43,35 @@ def paint_skeleton(canvas: Canvas) -> None:
             power=2.6,
         )
         paint_loft(canvas, breastbone, hu)
+
+
+def _pelvis(canvas: Canvas) -> None:
+    """Sacrum, wings of the ilium, heads of the femurs."""
+    if canvas.z[0] > -270:
+        return
+    for inset, hu in ((0.0, 400.0), (2.2, 190.0)):
+        sacrum = [(0, 46, -326, 19 - inset), (0, 62, -360, 17 - inset),
+                  (0, 78, -400, 12 - inset), (0, 76, -440, 6 - inset)]  # fmt: skip
+        paint_tube(canvas, smooth(sacrum, 8), hu)
+        for side in (-1, 1):
+            ala = [(side * 8, 54, -338, 15 - inset), (side * 36, 60, -350, 13 - inset)]
+            paint_tube(canvas, ala, hu)
+            turn = side * 0.62
+            wing = np.array(
+                [
+                    [math.cos(turn), -math.sin(turn), side * 0.28],
+                    [math.sin(turn), math.cos(turn), 0],
+                    [0, 0, 1],
+                ]
+            )
+            wing /= np.linalg.norm(wing, axis=0)
+            axes = (7 - inset, 46 - inset, 66 - inset)
+            paint_ellipsoid(canvas, (side * 82, 22, -356), axes, hu, wing)
+            head = [
+                (side * 84, 6, -452, 23 - inset),
+                (side * 104, 10, -462, 15 - inset),
+            ]
+            paint_tube(canvas, head, hu)
 
 
 def _vertebra(canvas: Canvas, z: float) -> None:

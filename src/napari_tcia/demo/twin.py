@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_tcia.demo.annotations import mask_file, point_files
+from napari_tcia.demo.annotations import candidate_files, mask_file, point_files
 from napari_tcia.demo.holdings import (
     LNQ,
     LYMPH_NODES,
@@ -46,15 +46,45 @@ _CASES: dict[str, tuple[Scan, str, str]] = {
     "ABD_LYMPH_001": (_ABD, "M", "073Y"),
     "MED_LYMPH_002": (_ABD, "M", "073Y"),
     "MED_LYMPH_010": (Scan(seed=10, nodes=3, fov=336.0, scale=0.96), "F", "054Y"),
-    "MED_LYMPH_087": (Scan(seed=87, nodes=4), "M", "N-A"),
+    "MED_LYMPH_087": (
+        Scan(seed=87, nodes=4, offset=(9.2e-5, -148.75, -391.25)), "M", "N-A",
+    ),
     "MED_LYMPH_073": (
         Scan(seed=73, slices=50, step=5.0, bottom=-130, nodes=10, fov=348.0),
         "M",
         "053Y",
     ),
-    "ABD_LYMPH_060": (replace(_ABD, seed=60, nodes=3, fov=344.0), "F", "053Y"),
+    "ABD_LYMPH_060": (replace(_ABD, seed=606, nodes=3, fov=344.0), "F", "053Y"),
+    "ABD_LYMPH_002": (
+        replace(_ABD, seed=102, nodes=34, fov=340.0, slices=120, bottom=-362),
+        "M",
+        "030Y",
+    ),
+    "ABD_LYMPH_003": (replace(_ABD, seed=103, nodes=9, fov=345.0), "F", "055Y"),
+    "ABD_LYMPH_009": (
+        replace(_ABD, seed=109, unmasked=1, offset=(-4.25, -104.5, 652.5)), "F", "034Y",
+    ),
+    "ABD_LYMPH_013": (
+        replace(_ABD, seed=113, step=1.25, slices=180, jitter=4e-6), "F", "055Y",
+    ),
 }  # fmt: skip
-"""The named cases of CT Lymph Nodes; 002 is the same scan as ABD 001."""
+"""The named cases of CT Lymph Nodes; MED 002 is the same scan as ABD 001."""
+_FULL = {
+    "ABD_LYMPH_001": (661, 1.0, 383.0), "MED_LYMPH_002": (661, 1.0, 383.0),
+    "ABD_LYMPH_002": (706, 1.0, 350.0), "ABD_LYMPH_003": (485, 1.0, 420.0),
+    "ABD_LYMPH_009": (679, 1.0, 360.0), "ABD_LYMPH_013": (527, 1.25, 340.0),
+    "ABD_LYMPH_060": (567, 1.0, 500.0), "MED_LYMPH_001": (666, 1.0, 437.0),
+    "MED_LYMPH_010": (655, 1.0, 360.0),
+    "MED_LYMPH_021": (56, 5.0, 323.0), "MED_LYMPH_073": (148, 5.0, 436.0),
+    "MED_LYMPH_087": (718, 1.0, 454.0),
+}  # fmt: skip
+"""Slices, their distance (mm) and field of view (mm) of the real series."""
+_NO_CANDIDATES = {"MED": (4, 21, 37, 43, 73, 84, 90), "ABD": ()}
+_NO_POSITIVES = {"MED": (10, 30, 45, 62), "ABD": ()}
+"""Patients whose candidate files are empty."""
+_MASK_TYPES = {"MED_LYMPH_002": "int16", "ABD_LYMPH_060": "float32"}
+_TOP = 168.0
+"""Body z of the highest slice of a whole scan, mm: the lower neck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +95,6 @@ class Case:
     identity: Identity
     scan: Scan
     has_seg: bool = True
-    size_missing: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -74,9 +103,34 @@ class Case:
 
     def point_files(self) -> dict[str, bytes]:
         """The annotation text files, by name."""
+        patient = self.identity.patient_id
         return point_files(
-            self.identity.patient_id, self.scan, self.nodes, self.size_missing
+            patient,
+            self.scan,
+            self.nodes,
+            size_missing=patient == "MED_LYMPH_010",
+            odd_size=patient in ("ABD_LYMPH_003", "ABD_LYMPH_071"),
         )
+
+    def candidate_files(self) -> dict[str, bytes]:
+        """The files of detector candidates, by name."""
+        patient = self.identity.patient_id
+        region, number = patient[:3], int(patient[-3:])
+        empty: tuple[str, ...] = ()
+        if number in _NO_CANDIDATES[region]:
+            empty = ("pos", "neg")
+        elif number in _NO_POSITIVES[region]:
+            empty = ("pos",)
+        return candidate_files(
+            patient, self.scan, self.nodes, empty, msvc=patient == "MED_LYMPH_087"
+        )
+
+    def mask_files(self) -> dict[str, bytes]:
+        """The mask, by name."""
+        patient = self.identity.patient_id
+        labels = make_labels(self.scan, self.nodes)
+        dtype = _MASK_TYPES.get(patient, "uint8")
+        return {f"{patient}_mask.nii.gz": mask_file(self.scan, labels, dtype)}
 
 
 def lymph_case(patient_id: str, full_size: bool = False, **changes: Any) -> Case:
@@ -87,7 +141,8 @@ def lymph_case(patient_id: str, full_size: bool = False, **changes: Any) -> Case
     patient_id : str
         ``MED_LYMPH_nnn`` or ``ABD_LYMPH_nnn``.
     full_size : bool
-        512 x 512, and 1 mm slices where the case has thin ones.
+        512 x 512 with the slices and field of view of the real series (650 of
+        1 mm where the case is none of the named ones), in a body as large.
     **changes
         Fields of `Scan` to replace, for example ``matrix=128``; another `step`
         keeps the extent unless `slices` is given too.
@@ -97,9 +152,13 @@ def lymph_case(patient_id: str, full_size: bool = False, **changes: Any) -> Case
     default = replace(_ABD if abdomen else Scan(seed=0), seed=1000 + number, nodes=4)
     scan, sex, age = _CASES.get(patient_id, (default, "F", "060Y"))
     if full_size:
-        scan = replace(scan, matrix=512)
-        if scan.step < 5:
-            scan = replace(scan, step=1.0, slices=int(scan.slices * scan.step))
+        slices, step, fov = _FULL.get(patient_id, (650, 1.0, 400.0))
+        scale = min(max(fov / 348, 0.92), 1.25)
+        bottom = max(_TOP - slices * step / scale, -540.0)
+        scan = replace(
+            scan, matrix=512, slices=slices, step=step, fov=fov, scale=scale,
+            bottom=round(bottom, 1),
+        )  # fmt: skip
     word = "abdominal" if abdomen else "mediastinal"
     identity = Identity(
         collection=LYMPH_NODES.name,
@@ -114,7 +173,7 @@ def lymph_case(patient_id: str, full_size: bool = False, **changes: Any) -> Case
     if "step" in changes:  # the same body, in more or fewer slices
         changes.setdefault("slices", round(scan.slices * scan.step / changes["step"]))
     scan = replace(scan, **changes)
-    return Case(LYMPH_NODES, identity, scan, size_missing=number == 10)
+    return Case(LYMPH_NODES, identity, scan)
 
 
 def all_cases(cases: int = 3, full_size: bool = False) -> tuple[Case, ...]:
@@ -227,7 +286,8 @@ class Twin:
         """A supplementary zip by its published name; None when there is no such."""
         makers = {
             "MED_ABD_LYMPH_ANNOTATIONS.zip": Case.point_files,
-            "MED_ABD_LYMPH_MASKS.zip": _mask_files,
+            "MED_ABD_LYMPH_MASKS.zip": Case.mask_files,
+            "MED_ABD_LYMPH_CANDIDATES.zip": Case.candidate_files,
         }
         if name not in makers:
             return None
@@ -278,14 +338,9 @@ def phantom_case(
     seg.write_bytes(_seg_bytes(case))
     for name, data in case.point_files().items():
         (home / "annotations" / name).write_bytes(data)
-    for name, data in _mask_files(case).items():
+    for name, data in case.mask_files().items():
         (home / "mask" / name).write_bytes(data)
     return home
-
-
-def _mask_files(case: Case) -> dict[str, bytes]:
-    labels = make_labels(case.scan, case.nodes)
-    return {f"{case.identity.patient_id}_mask.nii.gz": mask_file(case.scan, labels)}
 
 
 def _supplement(

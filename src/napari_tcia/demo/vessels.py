@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -20,8 +19,10 @@ VEINS: tuple[Path, ...] = (
     ((60, -24, 112, 6), (34, -34, 72, 6), (0, -42, 54, 6.5), (-30, -30, 44, 7.5)),
     (
         (-26, -6, -92, 13), (-22, 6, -118, 12), (-20, 14, -220, 11),
-        (-18, 18, -400, 11),
+        (-16, 18, -300, 10.5),
     ),
+    ((-14, 18, -296, 8), (-32, 26, -336, 6.5), (-54, 6, -400, 6), (-62, -26, -470, 6)),
+    ((-14, 18, -296, 8), (20, 28, -336, 6.5), (52, 8, -400, 6), (60, -24, -470, 6)),
     (
         (-6, 24, -150, 2.5), (-7, 23, -40, 3.8), (-8, 22, 8, 4), (-20, 4, 16, 4),
         (-30, -24, 14, 4),
@@ -49,7 +50,15 @@ ARTERIES: tuple[Path, ...] = (
         (6, -34, -52, 14), (-12, -40, -30, 16.5), (-18, -40, 0, 16),
         (-12, -32, 22, 14.5), (2, -18, 31, 13), (17, 4, 28, 12.5), (24, 24, 14, 12),
         (25, 31, -10, 11.8), (22, 32, -80, 11.5), (12, 26, -150, 11),
-        (8, 20, -400, 9.5),
+        (8, 20, -290, 9),
+    ),
+    (
+        (8, 20, -286, 6.5), (-24, 14, -334, 5.5), (-58, -6, -400, 4.5),
+        (-66, -36, -470, 4.5),
+    ),
+    (
+        (8, 20, -286, 6.5), (30, 16, -334, 5.5), (58, -4, -400, 4.5),
+        (64, -34, -470, 4.5),
     ),
     ((-12, -34, 24, 7), (-14, -32, 50, 7), (-24, -28, 78, 6), (-50, -20, 108, 4.5)),
     ((-22, -28, 74, 4.5), (-24, -14, 120, 3.6), (-30, -6, 260, 3.4)),
@@ -112,27 +121,39 @@ def paint_lung_vessels(canvas: Canvas, seed: int) -> None:
 
 @lru_cache(maxsize=8)
 def _branches(seed: int, side: int) -> tuple[tuple[Place, Place], ...]:
-    """Branches from one hilum outwards, each a start and an end with radius."""
+    """Branches from one hilum outwards, each a start and an end with radius.
+
+    Places drawn evenly in the lung are reached one after the other, from near
+    to far, each from the closest branch that leads outwards: the tree fills the
+    lung to its rim, and a branch is as wide as what it feeds asks for.
+    """
     rng = np.random.default_rng([seed, 5, side + 1])
-    branches: list[tuple[Place, Place]] = []
-    hilum = np.array([side * 42.0, 5.0, -16.0])
-    tips = []
-    for _ in range(26):
-        direction = rng.normal(size=3) * (0.9, 1.0, 1.2) + (side * 0.7, 0.1, -0.1)
-        tips.append((hilum, direction / math.hypot(*direction), 4.4))
-    for _ in range(7):
-        grown = []
-        for start, direction, radius in tips:
-            end = start + direction * rng.uniform(9, 19)
-            cx, cy, a, b = CAVITY.at(end[2:])[0]
-            reach = math.hypot((end[0] - cx) / (a - 4), (end[1] - cy) / (b - 4))
-            if reach > 1 or end[2] > 108 or end[0] * side < 20:
-                continue
-            thin = max(radius * rng.uniform(0.7, 0.84), 0.55)
-            branches.append(((*start, radius), (*end, thin)))
-            for _ in range(2):
-                turn = direction + rng.normal(scale=0.42, size=3)
-                grown.append((end, turn / math.hypot(*turn), thin))
-        # Every second branch goes on: the tree thins out, the cost stays.
-        tips = grown if len(grown) < 180 else grown[::2]
-    return tuple(branches)
+    places = rng.uniform((24, -76, -118), (124, 80, 112), size=(1500, 3))
+    places[:, 0] *= side
+    cx, cy, a, b = CAVITY.at(places[:, 2]).T
+    a, b = np.maximum(a - 4, 1), np.maximum(b - 4, 1)
+    within = np.hypot((places[:, 0] - cx) / a, (places[:, 1] - cy) / b) < 1
+    hilum = np.array([side * 40.0, 6.0, -18.0])
+    far = np.linalg.norm(places - hilum, axis=1)
+    places = places[within & (far > 12)]
+    places = places[np.linalg.norm(places - hilum, axis=1).argsort()]
+    points = np.vstack([hilum, places])
+    out = np.linalg.norm(points - hilum, axis=1)
+    parent = np.zeros(len(points), dtype=int)
+    for number in range(1, len(points)):
+        known = points[:number]
+        steps = points[number] - known
+        lengths = np.linalg.norm(steps, axis=1)
+        # Long steps and turning back cost more.
+        gain = out[number] - out[:number]
+        cost = lengths + 1.6 * np.maximum(lengths - gain, 0)
+        parent[number] = int(cost.argmin())
+    fed = np.ones(len(points))
+    for number in range(len(points) - 1, 0, -1):
+        fed[parent[number]] += fed[number]
+    radius = np.minimum(0.62 * fed**0.36, 5.2)
+    return tuple(
+        ((*points[up], min(radius[up], 1.5 * radius[n])), (*points[n], radius[n]))
+        for n, up in enumerate(parent.tolist())
+        if n
+    )

@@ -93,7 +93,8 @@ def _save(
             k=absent,
         )
     segments = _segments(labels)
-    frames = labels.array[used]
+    planes = _planes(used, volume)
+    frames = labels.array[planes]
     numbered = np.zeros(frames.shape, labels.array.dtype)
     for number, segment in enumerate(segments, start=1):
         numbered[frames == segment.value] = number
@@ -101,7 +102,7 @@ def _save(
         # Patient names of the collection are plain IDs, which highdicom doubts.
         warnings.simplefilter("ignore", UserWarning)
         seg = highdicom.seg.Segmentation(
-            source_images=[_source(volume, int(k)) for k in used],
+            source_images=[_source(volume, int(k)) for k in planes],
             pixel_array=numbered,
             segmentation_type="BINARY",
             segment_descriptions=[
@@ -117,10 +118,34 @@ def _save(
             software_versions=version("napari-tcia"),
             device_serial_number="0",
             content_description="Lymph node segmentation",
+            omit_empty_frames=len(planes) == len(used),
         )
+    # highdicom takes the gap between the frames for the step.
+    (shared,) = seg.SharedFunctionalGroupsSequence
+    shared.PixelMeasuresSequence[0].SpacingBetweenSlices = _step(volume)
+    seg.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: names in citations and labels
     seg.SeriesDescription = labels.name[:64]
     seg.ImageComments = "\n".join(credit_lines(volume, citations))[:_COMMENT_LIMIT]
     seg.save_as(path)
+
+
+def _planes(used: NDArray[np.int64], volume: Volume) -> NDArray[np.int64]:
+    """Slices to write: those with labels, and one beside them where all are apart.
+
+    Other programs take the smallest gap between frames for the slice step: labels
+    on every fifth slice alone would be read as five times as thick.
+    """
+    if len(used) == 1 or (np.diff(used) == 1).any():
+        return used
+    beside = [k for n in used.tolist() for k in (n + 1, n - 1)]
+    there = [k for k in beside if 0 <= k < len(volume.files) and volume.files[k]]
+    return np.sort(np.append(used, there[:1]))
+
+
+def _step(volume: Volume) -> str:
+    """Distance of slices along their normal in mm, as a DS value."""
+    _, down, right = spacing_of(volume.affine)
+    return f"{abs(np.linalg.det(volume.affine[:3, :3])) / (down * right):.10g}"
 
 
 def _source(volume: Volume, k: int) -> pydicom.Dataset:
@@ -129,7 +154,7 @@ def _source(volume: Volume, k: int) -> pydicom.Dataset:
     assert file is not None
     dataset = pydicom.dcmread(file, stop_before_pixels=True)
     # CT Lymph Nodes states no thickness: the measured step stands for it.
-    dataset.SliceThickness = f"{spacing_of(volume.affine)[0]:.10g}"
+    dataset.SliceThickness = _step(volume)
     return dataset
 
 

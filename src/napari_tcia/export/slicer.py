@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/"
     "Resources/Schema/markups-schema-v1.0.3.json#"
 )
+_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-")
 _KJI_TO_IJK = np.eye(4)[[2, 1, 0, 3]]
 
 
@@ -81,11 +83,11 @@ def write(
             "ijkToLPS": affine,
             "encoding": "gzip",
             "containedRepresentationNames": ["Binary labelmap"],
-            "credit": " | ".join(credit),
+            "credit": _ascii(" | ".join(credit)),
             "segments": [
                 {
                     "id": f"Segment_{segment.value}",
-                    "name": segment.label,
+                    "name": _ascii(segment.label),
                     "labelValue": segment.value,
                     "layer": 0,
                     "terminology": {
@@ -158,4 +160,11 @@ def markups(points: PointSet, credit: Sequence[str]) -> dict[str, Any]:
 
 def _term(code: tuple[str, str, str]) -> list[str]:
     value, scheme, meaning = code
-    return [scheme, value, meaning]
+    return [scheme, value, _ascii(meaning)]
+
+
+def _ascii(text: str) -> str:
+    """Plain letters and dashes, since an NRRD header is written in ASCII."""
+    letters = unicodedata.normalize("NFKD", text.translate(_DASHES))
+    plain = "".join(one for one in letters if not unicodedata.combining(one))
+    return plain.encode("ascii", "replace").decode("ascii")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.geometry import Affine
+from napari_tcia.core.image import Check, Volume
 from napari_tcia.errors import GeometryMismatch
 
 TOLERANCE = 0.1
@@ -90,3 +92,12 @@ def place(
             steps_index=np.round(steps, 5).tolist(),
         )
     return Placement(whole, at, residual)
+
+
+def on_missing_slices(volume: Volume, labelled: Iterable[int]) -> list[Check]:
+    """Warn of labels on slices k that the volume lacks; empty when there are none."""
+    k = sorted(n for n in labelled if not volume.present[n])
+    if not k:
+        return []
+    message = f"Labels lie on {len(k)} slices that the volume lacks."
+    return [Check("labels_on_missing_slices", "warn", message, {"k": k})]

@@ -31,7 +31,7 @@ from napari_tcia.errors import (
     NothingFound,
     UnreadableAnnotation,
 )
-from napari_tcia.nodes.grid import Placement, place
+from napari_tcia.nodes.grid import Placement, on_missing_slices, place
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _EXACT_MM = 0.01
@@ -91,10 +91,14 @@ def read_mask(
     labels = _whole(values.reshape(values.shape[:3]), name)
     array = np.ascontiguousarray(_onto(labels, at, volume.shape))
     values_present = np.zeros(int(array.max()) + 1, dtype=np.bool_)
-    for layer in array:  # by slice: sorting all voxels would take seconds
-        values_present[np.bincount(layer.reshape(-1)).nonzero()[0]] = True
+    labelled = []
+    for k, layer in enumerate(array):  # sorting all voxels would take seconds
+        here = np.bincount(layer.reshape(-1)).nonzero()[0]
+        values_present[here] = True
+        labelled += [k] if here.any() else []
     found = [int(n) for n in values_present.nonzero()[0] if n]
     checks = [check, _same_patient(name, patient)]
+    checks += on_missing_slices(volume, labelled)
     if not found:
         checks.append(Check("foreground", "warn", "The mask is empty."))
     base = volume.provenance if provenance is None else provenance

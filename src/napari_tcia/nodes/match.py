@@ -180,11 +180,7 @@ def node_rows(
                 row, source=f"{row.source}+points", published_size_mm=size
             )
         taken = {pair.row for pair in pairs}
-        left = [
-            _point_row(points, n, volume)
-            for n in range(len(points.ids))
-            if n not in taken
-        ]
+        left = [_point_row(points, n) for n in range(len(points.ids)) if n not in taken]
     ordered = [rows[key] for key in sorted(rows, key=lambda one: (one[1], one[0]))]
     return tuple(
         replace(row, id=number) for number, row in enumerate([*ordered, *left], start=1)
@@ -254,7 +250,7 @@ def _label_row(m: Measurement, sources: Sequence[str]) -> NodeRow:
     )
 
 
-def _point_row(points: PointSet, n: int, volume: Volume) -> NodeRow:
+def _point_row(points: PointSet, n: int) -> NodeRow:
     k, j, i = (float(v) for v in points.indices[n])
     x, y, z = (float(v) for v in points.points[n])
     size = _known(points.sizes_mm[n])
@@ -263,7 +259,7 @@ def _point_row(points: PointSet, n: int, volume: Volume) -> NodeRow:
         label=None,
         source="points",
         centroid_lps=(x, y, z),
-        k=int(np.clip(round(k), 0, volume.shape[0] - 1)),
+        k=round(k),
         published_size_mm=size,
         size_class=size_class(size),
         index=(k, j, i),

@@ -36,7 +36,7 @@ class Measurement:
     Attributes
     ----------
     k : int
-        Slice of the axes.
+        Slice of the axes: a present one, unless the label lies on none.
     largest_area_k : int
         Slice of the largest area, which may be another one.
     components : int
@@ -105,11 +105,11 @@ def measure_label(
     spacing = spacing_of(volume.affine)
     centroid = np.argwhere(mask).mean(axis=0) + start
     areas = mask.sum(axis=(1, 2))
+    # A slice that is missing shows nothing to check an axis against.
+    seen = areas * volume.present[box[0]]
+    slices = np.flatnonzero(seen if seen.any() else areas).tolist()
     best = max(
-        (
-            (*plane_axes(mask[k], spacing[1:]), k)
-            for k in np.flatnonzero(areas).tolist()
-        ),
+        ((*plane_axes(mask[k], spacing[1:]), k) for k in slices),
         key=lambda found: found[1],
     )
     long_mm, short_mm, long_line, short_line, k = best
@@ -177,7 +177,9 @@ def _outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     # A region of a pixel or two never reaches half height when smoothed.
     contours = find_contours(smooth, 0.5)  # type: ignore[no-untyped-call]
     if not contours:
-        contours = find_contours(padded, 0.5)  # type: ignore[no-untyped-call]
+        contours = find_contours(  # type: ignore[no-untyped-call]
+            padded, 0.5, fully_connected="high"
+        )
     return [np.asarray(contour) - margin for contour in contours]
 
 

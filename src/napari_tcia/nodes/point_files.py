@@ -120,7 +120,7 @@ def parse_table(data: bytes, name: str, columns: tuple[int, ...]) -> Numbers:
     text = data.decode("utf-8-sig", "replace")
     rows: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").replace(";", " ").split()
+        words = line.split()  # a comma may be decimal: refused, not guessed
         if not words:
             continue
         try:

@@ -24,11 +24,13 @@ from napari_tcia.errors import (
     UnreadableAnnotation,
     UnsupportedData,
 )
-from napari_tcia.nodes.grid import place
+from napari_tcia.nodes.grid import on_missing_slices, place
 from napari_tcia.volume.instance import tolerant
 
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"
+_STEP_SHARE = 0.1
+"""Share of the step by which the frames of another series may be apart."""
 _HALF = 0.5
 """Share of MaximumFractionalValue from which a voxel belongs to a segment."""
 
@@ -95,6 +97,8 @@ def _read(
     dataset: pydicom.Dataset, path: Path, volume: Volume, provenance: Provenance | None
 ) -> list[LabelSet]:
     checks = [_frame_of_reference(dataset, path, volume), _references(dataset, volume)]
+    if checks[1].verdict == "fail":
+        _same_step(dataset, path, volume)
     kind = str(dataset.get("SegmentationType", ""))
     if kind == "FRACTIONAL":
         checks.append(
@@ -111,7 +115,7 @@ def _read(
         for item in dataset.SegmentSequence
         if int(item.SegmentNumber)
     )
-    voxels, residual, empty_slices = _voxels(dataset, path, volume, kind)
+    voxels, residual, slices = _voxels(dataset, path, volume, kind)
     unknown = sorted(set(voxels) - {segment.value for segment in segments})
     if unknown:
         raise UnreadableAnnotation(
@@ -132,15 +136,7 @@ def _read(
             {"voxels": {str(n): len(v) for n, v in sorted(voxels.items())}},
         ),
     ]
-    if empty_slices:
-        checks.append(
-            Check(
-                "labels_on_missing_slices",
-                "warn",
-                f"Labels lie on {len(empty_slices)} slices that the volume lacks.",
-                {"k": empty_slices},
-            )
-        )
+    checks += on_missing_slices(volume, slices)
     name = str(dataset.get("SeriesDescription", "")) or path.stem
     base = volume.provenance if provenance is None else provenance
     base = replace(
@@ -210,6 +206,29 @@ def _references(dataset: pydicom.Dataset, volume: Volume) -> Check:
     return Check(code, "pass", f"All {len(named)} source images are here.", numbers)
 
 
+def _same_step(dataset: pydicom.Dataset, path: Path, volume: Volume) -> None:
+    """Refuse frames of another series that are farther apart than the slices.
+
+    Thick slices of the same scan may lie exactly on thin ones: the labels would
+    be in place, with unlabelled slices between them that the node fills.
+    """
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
+    first = dataset.PerFrameFunctionalGroupsSequence[0]
+    apart = _group(first, shared, "PixelMeasuresSequence").get("SpacingBetweenSlices")
+    vectors, _ = _plane(first, shared)
+    normal = np.cross(vectors[:, 0], vectors[:, 1])
+    normal /= np.linalg.norm(normal)
+    step = float(np.abs(normal @ volume.affine[:3, :3]).max())
+    if apart and abs(float(apart) - step) > _STEP_SHARE * step:
+        raise GeometryMismatch(
+            f"{path.name} was drawn on images {float(apart):g} mm apart that are not "
+            f"in this volume, whose slices are {step:g} mm apart.",
+            "Open the series that it was drawn on.",
+            spacing_mm=float(apart),
+            volume_step_mm=step,
+        )
+
+
 def _segment(item: pydicom.Dataset) -> Segment:
     number = int(item.SegmentNumber)
     return Segment(
@@ -234,8 +253,8 @@ def _code(sequence: Sequence[pydicom.Dataset] | None) -> tuple[str, str, str] | 
 
 def _voxels(
     dataset: pydicom.Dataset, path: Path, volume: Volume, kind: str
-) -> tuple[dict[int, NDArray[np.int64]], float, list[int]]:
-    """Flat indices of each segment's voxels; residual; labelled missing slices."""
+) -> tuple[dict[int, NDArray[np.int64]], float, set[int]]:
+    """Flat indices of each segment's voxels; residual; labelled slices."""
     shared = dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
     shape = (int(dataset.Rows), int(dataset.Columns))
     found: dict[int, list[NDArray[np.int64]]] = {}
@@ -270,9 +289,8 @@ def _voxels(
             number = _group(own, shared[0], "SegmentIdentificationSequence")
             value = int(number.ReferencedSegmentNumber)
             found.setdefault(value, []).append(flat)
-    missing = [k for k in sorted(slices) if not volume.present[k]]
     voxels = {value: np.unique(np.concatenate(parts)) for value, parts in found.items()}
-    return voxels, residual, missing
+    return voxels, residual, slices
 
 
 def _group(own: pydicom.Dataset, shared: pydicom.Dataset, name: str) -> Any:

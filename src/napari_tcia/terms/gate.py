@@ -6,6 +6,8 @@ syntax trees of all modules holds that.
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -171,6 +173,20 @@ def recheck(
     return found
 
 
+def recheck_collection(collection: str, archive_host: str, ledger: Ledger) -> None:
+    """Let a kept file that belongs to a whole collection be opened again.
+
+    Raises
+    ------
+    TermsNotAccepted
+        No licence of the collection stands accepted.
+    CorruptData
+        The ledger was changed outside the program.
+    """
+    if not ledger.accepted(archive_host, collection):
+        raise _not_accepted(collection, "its licence", archive_host)
+
+
 def _with_acceptance(terms: Terms, licences: set[str], ledger: Ledger) -> Terms:
     """Fill in `accepted` and `changed` from the ledger.
 
@@ -225,4 +241,6 @@ def _not_accepted(collection: str, licence: str, host: str) -> TermsNotAccepted:
 
 
 def _how_to_accept(collection: str) -> str:
-    return f'Read and accept them: napari-tcia accept "{collection}"'
+    plain = re.fullmatch(r"[\w .,+-]*", collection)
+    name = f'"{collection}"' if plain else shlex.quote(collection)
+    return f"Read and accept them: napari-tcia accept {name}"

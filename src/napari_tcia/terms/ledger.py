@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from napari_tcia import __version__
 from napari_tcia.core.files import fsync_folder, storage_error, write_json
 from napari_tcia.core.model import Acceptance, Issue, Terms
-from napari_tcia.errors import CorruptData, NotWritable, UsageError
+from napari_tcia.errors import CorruptData, NotWritable, StorageError, UsageError
 from napari_tcia.terms.licence import require_open
 
 _START = "0" * 64
@@ -191,25 +191,31 @@ class Ledger:
     def revoke(
         self, archive_host: str, collection: str, name: str
     ) -> tuple[Acceptance, ...]:
-        """Withdraw what stands for a collection; one record per licence.
+        """Withdraw what stands for a collection, in any spelling of its name.
 
         Returns
         -------
         tuple of Acceptance
-            The new records; empty when nothing stood.
+            The new records, one per licence; empty when nothing stood.
         """
         with self._locked(create=True):
+            standing = [
+                record
+                for record in self._in_force(self._trusted().lines).values()
+                if record.archive_host == archive_host
+                and record.collection.casefold() == collection.casefold()
+            ]
             return tuple(
                 self.append(
                     "revoke",
                     name=name,
                     archive_host=archive_host,
-                    collection=collection,
+                    collection=record.collection,
                     licence_id=record.licence_id,
                     licence_name=record.licence_name,
                     documents=record.documents,
                 )
-                for record in self.accepted(archive_host, collection)
+                for record in standing
             )
 
     def append(
@@ -257,8 +263,15 @@ class Ledger:
                     f"{collection!a} is not text that can be recorded."
                 ) from error
             line = _dump(record).encode()
-            self._write(line)
-            write_json(self._head, {"records": record["seq"], "last": record["id"]})
+            if lines:  # a crash may have left the head one behind, never two
+                self._write_head(lines[-1].seq, lines[-1].acceptance.id)
+            size = self._write(line)
+            try:
+                self._write_head(record["seq"], record["id"])
+            except StorageError:
+                # What is reported as failed must not stand.
+                os.truncate(self.path, size)
+                raise
             parsed = _parse(0, line)
             if parsed is None or not parsed.sound:
                 raise CorruptData(f"The record just written to {self.path} is unsound.")
@@ -294,7 +307,11 @@ class Ledger:
         finally:
             lock.release()
 
-    def _write(self, line: bytes) -> None:
+    def _write_head(self, count: int, last: str) -> None:
+        write_json(self._head, {"records": count, "last": last})
+
+    def _write(self, line: bytes) -> int:
+        """Append a line; return the size of the file before it."""
         try:
             new = not self.path.exists()
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -317,6 +334,7 @@ class Ledger:
                 fsync_folder(self.path.parent)
         except OSError as error:
             raise storage_error(error, self.path) from error
+        return size
 
     def _trusted(self) -> _Reading:
         reading = self._read()

@@ -202,8 +202,15 @@ def require_open(licence: Licence, collection: str) -> None:
     ControlledAccess
         The licence asks for an approved request elsewhere.
     TermsUnknown
-        The archive names no licence, or one that is not understood.
+        The archive names no collection, no licence, or one that is not
+        understood.
     """
+    if not collection.strip():
+        raise TermsUnknown(
+            "The archive does not say which collection a series belongs to, "
+            "so nothing can be accepted for it.",
+            "Ask help@cancerimagingarchive.net which terms it has.",
+        )
     if licence.controlled:
         raise ControlledAccess(
             f"{collection!r} is under controlled access ({licence.name}) "

@@ -26,6 +26,7 @@ from napari_tcia.errors import (
     UnsafeArchive,
 )
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
+from napari_tcia.transfer.checksums import CHECKSUMS, compare_checksums
 from napari_tcia.transfer.instance import instance_uid
 from napari_tcia.transfer.store import LICENCE, Store
 from napari_tcia.transfer.unpack import members, safe_name
@@ -33,7 +34,7 @@ from napari_tcia.transfer.unpack import members, safe_name
 _ALIVE = 1 << 16
 """Bytes that must arrive within `patience` for a slow file to count as alive."""
 
-_MAX_LICENCE = 1 << 20
+_MAX_TEXT = 4 << 20
 _MAX_FILE = 2 << 30
 
 
@@ -53,7 +54,8 @@ def fetch_series(
 
     Every instance is unpacked as it arrives, must be DICOM Part 10 (PS3.10
     section 7) of the series asked for, and is kept byte for byte. Count and
-    bytes are compared with what the archive declares. Only then does the
+    bytes are compared with what the archive declares, and checksums where it
+    sends them. Only then does the
     folder get its name.
 
     Parameters
@@ -92,8 +94,7 @@ def fetch_series(
     token = token or CancelToken()
     path = store.series_path(source.host, uid)
     with store.lock(path, report=report, token=token):
-        stored = store.find(source.host, uid)
-        if stored and _as_declared(stored, series):
+        if stored := find_whole(series, source.host, store, token):
             return stored
         store.check_space(series.bytes or 0)
 
@@ -115,6 +116,25 @@ def fetch_series(
                 )
 
         return try_repeatedly(once, f"series {uid}", token, attempts, patience, pause)
+
+
+def find_whole(
+    series: Series, host: str, store: Store, token: CancelToken | None = None
+) -> StoredSeries | None:
+    """The kept copy of a series, None unless nothing has to be fetched.
+
+    It has the count and bytes that `series` declares, and every file the
+    SHA-256 that was recorded when it arrived.
+    """
+    stored = store.find(host, check_uid(series.series_uid))
+    if stored is None:
+        return None
+    declared = (series.images, series.bytes)
+    same = all(
+        wanted in (None, kept)
+        for wanted, kept in zip(declared, (stored.files, stored.bytes), strict=True)
+    )
+    return stored if same and store.intact(stored, token) else None
 
 
 def fetch_file(
@@ -154,7 +174,7 @@ def fetch_file(
                 part = folder / "file"
                 with source.open_file(name, collection, grant, watch.token) as chunks:
                     progress = _Meter(report, f"Downloading {name}", 0)
-                    size, digest = _write(chunks, part, watch, progress, max_bytes)
+                    size, digest, _ = _write(chunks, part, watch, progress, max_bytes)
                 if name.lower().endswith(".zip"):
                     _check_zip(part, name, token)
                 record = {
@@ -176,6 +196,8 @@ def fetch_file(
 class _Received:
     files: list[dict[str, Any]] = field(default_factory=list)
     uids: set[str] = field(default_factory=set)
+    md5: dict[str, str] = field(default_factory=dict)
+    """By the name in the zip."""
     bytes: int = 0
 
 
@@ -212,10 +234,14 @@ def _receive(
     progress(0, now=True)
     for name, pieces in members(chunks, watch.token, declared_bytes=series.bytes):
         is_licence = name.rpartition("/")[2].upper() == LICENCE
+        is_checksums = name.rpartition("/")[2].lower() == CHECKSUMS
         part = folder / "part"
-        size, digest = _write(
-            pieces, part, watch, progress, _MAX_LICENCE if is_licence else None
-        )
+        most = _MAX_TEXT if is_licence or is_checksums else None
+        size, digest, md5 = _write(pieces, part, watch, progress, most)
+        if is_checksums:
+            compare_checksums(part, received.md5, series.series_uid)
+            part.unlink()
+            continue
         if is_licence:
             final = LICENCE
             if (folder / final).exists():
@@ -226,6 +252,7 @@ def _receive(
                 raise UnsafeArchive(f"The zip holds instance {uid} twice ({name}).")
             received.uids.add(uid)
             received.bytes += size
+            received.md5[name] = md5
             final = f"{uid}.dcm"
         with _storing(part):
             part.rename(folder / final)
@@ -241,9 +268,10 @@ def _write(
     watch: Watch,
     progress: _Meter,
     max_bytes: int | None,
-) -> tuple[int, str]:
-    """Write chunks to a new file; return its size and SHA-256."""
+) -> tuple[int, str, str]:
+    """Write chunks to a new file; return its size, SHA-256 and MD5."""
     digest = hashlib.sha256()
+    md5 = hashlib.md5(usedforsecurity=False)  # what the archive sends
     size = 0
     seen_alive = 0
     with _storing(part), part.open("wb") as stream:
@@ -253,20 +281,13 @@ def _write(
             if max_bytes is not None and size > max_bytes:
                 raise UnsafeArchive(f"More than {max_bytes} bytes arrived for a file.")
             digest.update(chunk)
+            md5.update(chunk)
             stream.write(chunk)
             progress(len(chunk))
             if size - seen_alive >= _ALIVE:
                 seen_alive = size
                 watch.alive()
-    return size, digest.hexdigest()
-
-
-def _as_declared(stored: StoredSeries, series: Series) -> bool:
-    """Whether what is kept still is what the archive lists."""
-    return series.images in (None, stored.files) and series.bytes in (
-        None,
-        stored.bytes,
-    )
+    return size, digest.hexdigest(), md5.hexdigest()
 
 
 def _compare(
@@ -287,6 +308,9 @@ def _compare(
             "Try again later.",
             **numbers,
         )
+    if images is None and series.bytes is None:
+        _compare_with_list(received, source, token, numbers)
+        return
     same_count = images in (None, count)
     if same_count and series.bytes in (None, received.bytes):
         return
@@ -314,6 +338,39 @@ def _compare(
         final=True,
         **numbers,
     )
+
+
+def _compare_with_list(
+    received: _Received, source: SeriesSource, token: CancelToken, numbers: Any
+) -> None:
+    """Tell whether a series is whole that is listed without count and size.
+
+    A zip cannot: the archive leaves out what it cannot read, and ends it well.
+    """
+    uid = numbers["series_uid"]
+    listed = _listed(source, uid, token)
+    if not listed:
+        raise Truncated(
+            f"The archive names neither count, size nor instances of series {uid}, "
+            "so nothing tells whether it arrived whole.",
+            "Nothing of it was kept; try again later.",
+            final=True,
+            **numbers,
+        )
+    if missing := listed - received.uids:
+        raise Truncated(
+            f"Series {uid} arrived without {len(missing)} of the {len(listed)} "
+            "instances that the archive lists.",
+            "Nothing of it was kept; try again.",
+            **numbers,
+        )
+    if more := received.uids - listed:
+        raise CorruptData(
+            f"Series {uid} arrived with {len(more)} instances that the archive "
+            "does not list.",
+            "Nothing of it was kept; report it to the archive.",
+            **numbers,
+        )
 
 
 def _listed(source: SeriesSource, uid: str, token: CancelToken) -> set[str] | None:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -33,7 +34,8 @@ RECORD = "complete.json"
 LICENCE = "LICENSE"
 _SCHEMA = 1
 _MAX_RECORD = 64 << 20
-_HOST = re.compile(r"[a-z0-9][a-z0-9._:-]{0,250}")
+_HOST = re.compile(r"[a-z0-9:][a-z0-9._:-]{0,250}")
+_TEXTS = tuple(f.name for f in dataclasses.fields(Series) if f.type == "str")
 
 
 class Store:
@@ -72,7 +74,7 @@ class Store:
         try:
             stored = _stored(path, record)
             listed = {f["name"]: f["size"] for f in record["files"]}
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
         same = (
             stored.series.series_uid == uid
@@ -82,32 +84,55 @@ class Store:
         )
         return stored if same else None
 
-    def find_any(self, uid: str) -> StoredSeries | None:
-        """The series from whichever archive it came."""
-        return next(self._each(check_uid(uid)), None)
+    def intact(self, stored: StoredSeries, token: CancelToken | None = None) -> bool:
+        """Whether every file still has the bytes that were verified."""
+        record = _read_record(stored.path / RECORD) or {}
+        for file in record.get("files", ()):
+            if token is not None:
+                token.raise_if_cancelled()
+            try:
+                with (stored.path / file["name"]).open("rb") as stream:
+                    found = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError:
+                return False
+            if found != file.get("sha256"):
+                return False
+        return bool(record)
 
     def all(self) -> tuple[StoredSeries, ...]:
         """Every whole series, by host and UID."""
-        return tuple(self._each("*"))
+        records = sorted(self.root.glob(f"*/*/{RECORD}"))
+        found = (self._in_folder(path.parent) for path in records)
+        return tuple(stored for stored in found if stored)
 
-    def _each(self, uid: str) -> Iterator[StoredSeries]:
-        for path in sorted(self.root.glob(f"*/{uid}/{RECORD}")):
-            host = (_read_record(path) or {}).get("archive_host")
-            folder = path.parent
-            if (
-                isinstance(host, str)
-                and _HOST.fullmatch(host)
-                and folder == self.series_path(host, folder.name)
-                and (stored := self.find(host, folder.name))
-            ):
-                yield stored
+    def at(self, path: Path) -> StoredSeries | None:
+        """The whole series that a file or folder is part of, links resolved."""
+        real, root = path.resolve(), self.root.resolve()
+        if not real.is_relative_to(root):
+            return None
+        parts = real.relative_to(root).parts[:2]
+        return self._in_folder(self.root.joinpath(*parts)) if len(parts) == 2 else None
+
+    def _in_folder(self, folder: Path) -> StoredSeries | None:
+        host = (_read_record(folder / RECORD) or {}).get("archive_host")
+        if not isinstance(host, str) or not _HOST.fullmatch(host):
+            return None
+        try:
+            same = folder == self.series_path(host, folder.name)
+        except UsageError:  # not named by a UID
+            return None
+        return self.find(host, folder.name) if same else None
 
     def find_file(self, host: str, name: str) -> Path | None:
         """The supplementary file if it is here and of the recorded size."""
         path = self.file_path(host, name)
+        return path if self.file_record(path) else None
+
+    def file_record(self, path: Path) -> dict[str, Any] | None:
+        """Record of a supplementary file, None unless the file is as recorded."""
         record = _read_record(_record_of(path))
         whole = path.is_file() and record and record.get("size") == path.stat().st_size
-        return path if whole else None
+        return record if whole else None
 
     @contextmanager
     def lock(
@@ -272,6 +297,8 @@ def _stored(path: Path, record: Mapping[str, Any]) -> StoredSeries:
     known = {field.name for field in dataclasses.fields(Series)}
     facts = {k: v for k, v in record["series"].items() if k in known}
     facts["sources"] = tuple(facts.get("sources", ()))
+    if not all(isinstance(facts.get(name, ""), str) for name in _TEXTS):
+        raise TypeError("a text of the record is none")
     instances = [f for f in record["files"] if f["name"].endswith(".dcm")]
     acceptances = record["acceptance_ids"]
     return StoredSeries(

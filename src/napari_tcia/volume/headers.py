@@ -105,9 +105,8 @@ def scan(
             report(Progress("Reading headers", done, len(files), "files"))
         try:
             header = read_header(file)
-        except (OSError, ValueError, TypeError, NotImplementedError, AttributeError):
-            # Whatever pydicom stumbles over, the file is named in the passport.
-            unreadable.append(file)
+        except (OSError, ValueError):
+            unreadable.append(file)  # named in the passport
             continue
         if header is not None and header.series_uid:
             headers.append(header)

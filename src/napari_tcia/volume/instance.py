@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.errors import InvalidDicomError
 
 NATIVE = {
     "1.2.840.10008.1.2": "<",
@@ -213,10 +212,16 @@ def read_header(path: Path) -> Header | None:
     OSError
         The file cannot be opened.
     ValueError
-        A header that starts as DICOM and does not parse.
+        A header that starts as DICOM and does not parse, or a file without an
+        ending that is empty: what a stopped copy leaves of an instance.
     """
     with path.open("rb") as stream:
-        if stream.read(132)[128:] != b"DICM":
+        start = stream.read(132)
+        if start[128:] != b"DICM":
+            # Names may end in a UID, whose last number is no ending.
+            plain = not path.suffix or path.suffix[1:].isdecimal()
+            if plain and not start.strip(b"\0"):
+                raise ValueError(f"{path} is empty")
             return None
         stream.seek(0)
         try:
@@ -233,7 +238,9 @@ def read_header(path: Path) -> Header | None:
             header = _decode(
                 path, os.fstat(stream.fileno()).st_size, dataset, syntax, offset, length
             )
-        except (InvalidDicomError, struct.error, EOFError, KeyError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # pydicom raises whatever it stumbles over
             raise ValueError(f"{path} is no complete DICOM header: {error}") from error
     return None if header.sop_class_uid == _DICOMDIR else header
 
@@ -331,6 +338,9 @@ def _raw(dataset: Any, tag: int) -> bytes:
     element = dataset.get_item(tag)
     value = None if element is None else element.value
     if value is None or isinstance(value, bytes):
+        # A UID cut in half would pass for that of another series.
+        if value and element.length != 0xFFFFFFFF and len(value) < element.length:
+            raise EOFError(f"it ends inside element {element.tag}")
         return value or b""
     # SpecificCharacterSet alone is decoded by pydicom while it parses.
     parts = [value] if isinstance(value, str) else value

@@ -23,10 +23,12 @@ DIRECTION_TOLERANCE = 1e-4
 """Largest difference of a direction cosine within a series."""
 SPACING_TOLERANCE = 1e-4
 """Largest difference of PixelSpacing within a series, mm."""
-STEP_TOLERANCE = 0.01
-"""Departure from a uniform step that passes, as share of the step."""
+STEP_TOLERANCE = 0.02
+"""Departure from a uniform step that passes, as share of the step: positions are
+often written to 0.01 mm."""
 STEP_LIMIT = 0.05
-"""Departure above which slices form no volume, as share of the step."""
+"""Departure above which slices form no volume, as share of the step; sideways, of
+the pixel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,13 +250,15 @@ def _places(
         message = "All slices lie in one plane."
         checks.append(Check("uniform_step", "fail", message, {}, names(headers)))
         return np.zeros(len(headers), dtype=np.int64), headers[0].step or 1.0
-    # The smallest gap is the step, unless slices are missing everywhere; gaps
-    # near it are averaged so that jitter does not decide.
-    step = float(np.median(alone[alone < 1.5 * alone.min()]))
+    # The smallest gap is the step, unless slices are missing everywhere. The mean
+    # of the gaps near it, since a rounded position makes one gap too long and the
+    # next too short: any single one, or the median, is off by the rounding.
+    step = float(np.mean(alone[alone < 1.5 * alone.min()]))
     places = np.rint((along - along[0]) / step).astype(np.int64)
     step = float((along[-1] - along[0]) / places[-1])
     off = np.abs(along - along[0] - places * step) / step
     worst = float(off.max())
+    shifted = off > STEP_LIMIT
     extra = int(places[-1]) + 1 - len(np.unique(places))
     verdict: Verdict = (
         "pass" if worst <= STEP_TOLERANCE else "warn" if worst <= STEP_LIMIT else "fail"
@@ -266,8 +270,9 @@ def _places(
         clusters = np.r_[0, np.cumsum(gaps > max(STEP_LIMIT * usual, 1e-3))]
         places = clusters.astype(np.int64)
         step = float((along[-1] - along[0]) / places[-1])
-        odd = np.abs(gaps - usual) > STEP_LIMIT * usual
-        files = names([headers[n + 1] for n in np.flatnonzero(odd).tolist()])
+        odd = np.r_[False, np.abs(gaps - usual) > STEP_LIMIT * usual]
+        odd = odd if odd.any() else shifted
+        files = names([headers[n] for n in np.flatnonzero(odd).tolist()])
         message = (
             f"The slices are not evenly spaced: gaps from {alone.min():.4g} to "
             f"{alone.max():.4g} mm, at {listed(files)}."
@@ -328,7 +333,8 @@ def _step_vector(
     drift = np.linalg.norm(sideways, axis=1)
     straight: NDArray[np.float64] = step * normal
     pixel = min(spacing)
-    if drift.max() <= STEP_TOLERANCE * pixel or places[-1] == 0:
+    # Less is jitter of the positions: no voxel lies elsewhere for it.
+    if drift.max() <= STEP_LIMIT * pixel or places[-1] == 0:
         message = "The slices are stacked along their normal."
         checks.append(Check("gantry_tilt", "pass", message, {"angle_deg": 0.0}))
         return straight

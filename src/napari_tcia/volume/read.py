@@ -77,7 +77,7 @@ def read_volume(
         headers. Unknown origin by default.
     declared_images : int, optional
         Instances that the archive lists; slices cut off at an end of the scan
-        cannot be noticed otherwise.
+        cannot be noticed otherwise. Fewer fail, in a user's own folder warn.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def read_volume(
             {"series_uid": headers[0].series_uid},
         ),
         *layout.checks,
-        _declared(len(headers), declared_images),
+        _declared(len(headers), declared_images, provenance),
         _rescale(whole),
     ]
     damaged = [h for h in headers if h.is_truncated]
@@ -123,6 +123,12 @@ def read_volume(
     if lost:
         checks[-1] = _readable(found.unreadable, [*damaged, *lost])
         _refuse(checks, headers[0].series_uid, allow_fail)
+    if not present.any():
+        raise CorruptData(
+            f"No slice of series {headers[0].series_uid} can be read.",
+            "Fetch it again.",
+            files=list(checks[-1].files),
+        )
     exact = array.dtype == np.int16
     checks.append(
         Check(
@@ -247,7 +253,7 @@ def _supported(headers: Sequence[Header]) -> None:
             )
 
 
-def _declared(count: int, declared: int | None) -> Check:
+def _declared(count: int, declared: int | None, provenance: Provenance | None) -> Check:
     code, numbers = "declared_count", {"images": count, "declared": declared}
     if declared is None:
         message = (
@@ -260,7 +266,9 @@ def _declared(count: int, declared: int | None) -> Check:
         return Check(code, "pass", message, numbers)
     if count < declared:
         message = f"{count} of the {declared} images that the archive lists are here."
-        return Check(code, "fail", message, numbers)
+        # A user's own folder may hold a part that was chosen.
+        own = provenance is not None and provenance.origin == "folder"
+        return Check(code, "warn" if own else "fail", message, numbers)
     message = f"{count} images are here, the archive lists {declared}."
     return Check(code, "warn", message, numbers)
 
@@ -268,6 +276,10 @@ def _declared(count: int, declared: int | None) -> Check:
 def _rescale(headers: Sequence[Header]) -> Check:
     pairs = {(header.slope, header.intercept) for header in headers}
     numbers = {"pairs": [list(p) for p in sorted(pairs, key=str)][:5]}
+    flat = names([header for header in headers if header.slope == 0])
+    if flat:
+        message = f"{len(flat)} slices have a rescale slope of 0: {listed(flat)}."
+        return Check("equal_rescale", "fail", message, numbers, flat)
     if len(pairs) == 1:
         return Check("equal_rescale", "pass", "One rescale for all slices.", numbers)
     # PET is scaled slice by slice; anywhere else it deserves a word.
@@ -359,8 +371,7 @@ def _pixels(
     report(Progress("Reading slices", len(readable), len(readable), "slices"))
     if not present.all():
         hounsfield = _quantity([h for h in slices if h is not None]) == "HU"
-        seen = array[present]
-        array[~present] = AIR_HU if hounsfield else seen.min() if seen.size else 0
+        array[~present] = AIR_HU if hounsfield else array[present].min()
     return array, present, lost
 
 

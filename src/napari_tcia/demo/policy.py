@@ -1,0 +1,39 @@
+"""The embedded archive's own terms."""
+
+from __future__ import annotations
+
+from napari_tcia.demo.messages import Row
+
+POLICY = """\
+Data usage policy of the napari-tcia embedded archive
+
+This archive is SYNTHETIC. Its images show analytic phantoms, not patients, and
+this text belongs to it alone; it stands where an archive of patient data shows
+the policy that its users must accept.
+
+1. Do not try to find out who a patient is, and do not contact one.
+2. Do not pass data on in a way that would let others do so.
+3. Name the collection you used, and the archive, in everything you publish.
+4. A program that passes data on must show these terms and the credit to its
+   users, and must ask the same of them.
+5. Keep to the licence of each collection besides.
+"""
+
+
+def licence_text(row: Row, short: str) -> bytes:
+    """The LICENSE member of a zip; empty for a series that names no licence.
+
+    Parameters
+    ----------
+    row : Row
+        v4 row of the series.
+    short : str
+        Short name of its licence.
+    """
+    if "LicenseName" not in row:
+        return b""
+    return (
+        f"License Information. The {row['Collection']} collection is distributed "
+        f"under the {short} at {row['LicenseURI']} By downloading the data, you "
+        f"agree to abide by terms of this license.\n{POLICY}"
+    ).encode()
