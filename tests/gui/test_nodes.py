@@ -34,7 +34,7 @@ def test_one_row_per_node(table, case):
     assert f"{len(case.nodes)} nodes" in table.title.text()
     first = case.nodes[0]
     assert _cell(table, 0, 0).data() == str(first.id)
-    axes = f"{first.long_axis_mm:.1f} \u00d7 {first.short_axis_mm:.1f}"
+    axes = f"{first.short_axis_mm:.1f} \u00d7 {first.long_axis_mm:.1f}"
     assert _cell(table, 0, 1).data() == axes
 
 

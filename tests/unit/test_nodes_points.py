@@ -83,6 +83,15 @@ def test_lower_case_names(volume, folder):
     expect_nodes(read_points(folder, volume))
 
 
+def test_a_zip_member_that_would_leave_its_folder_is_no_annotation(tmp_path, volume):
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for place in ("..", "a/../.."):
+            name = f"{place}/MED_LYMPH_001_lymphnodes_indices.txt"
+            archive.writestr(name, "1 1 1\n")
+    with pytest.raises(NothingFound):
+        read_points(tmp_path / "odd.zip", volume)
+
+
 @pytest.mark.parametrize(
     "top", ["", "MED_ABD_LYMPH_ANNOTATIONS/", "x/MED_ABD_LYMPH_A/"]
 )

@@ -47,7 +47,7 @@ def _mm(value: float | None) -> str:
 def _axes(row: NodeRow) -> str:
     if row.long_axis_mm is None and row.short_axis_mm is None:
         return "\u2013"
-    return f"{_mm(row.long_axis_mm)} \u00d7 {_mm(row.short_axis_mm)}"
+    return f"{_mm(row.short_axis_mm)} \u00d7 {_mm(row.long_axis_mm)}"
 
 
 def _class(row: NodeRow) -> str:
@@ -58,8 +58,8 @@ COLUMNS: tuple[tuple[str, str, Callable[[NodeRow], str], Callable[[NodeRow], Any
 COLUMNS = (
     ("#", "Number in this table", lambda r: str(r.id), lambda r: r.id),
     (
-        "Axes mm",
-        "Long \u00d7 short axis on the axial slice that maximises the short one",
+        "Short \u00d7 long",
+        "Short \u00d7 long axis in mm, on the axial slice that maximises the short one",
         _axes,
         lambda r: r.short_axis_mm if r.short_axis_mm is not None else -1.0,
     ),

@@ -223,14 +223,16 @@ def _gather(path: Path, patient: str) -> tuple[str, dict[str, tuple[str, bytes]]
 def annotation_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Names and readers of the text and MITK files below a path or in a zip.
 
-    A single file stands for its folder. Resource forks of macOS are left out.
+    A single file stands for its folder. Resource forks of macOS are left out, and
+    so are members of a zip whose names would leave its folder.
     """
     if not path.exists():
         raise NothingFound(f"{path} does not exist.", "Check the path.")
     if path.suffix.lower() == ".zip":
         for info in _members(path):
             parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-            hidden = "__MACOSX" in parts or parts[-1].startswith(".")
+            odd = {"__MACOSX", "..", "/"} & set(parts)
+            hidden = bool(odd) or parts[-1].startswith(".")
             if not (info.is_dir() or hidden or info.file_size > _MEMBER_LIMIT):
                 yield info.filename, partial(_extract, path, info)
         return
