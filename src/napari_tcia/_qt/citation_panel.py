@@ -119,8 +119,8 @@ class CitationPanel(QWidget):
         right.addStretch()
         row = QHBoxLayout()
         row.setSpacing(2 * SPACING)
-        row.addWidget(self._area, 7)
-        row.addLayout(right, 3)
+        row.addWidget(self._area, 5)
+        row.addLayout(right, 2)
         for button in (self.copy_button, self.details_button, self.help_button):
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
