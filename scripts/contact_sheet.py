@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_tcia.demo.cases import lymph_case
 from napari_tcia.demo.phantom import make_phantom
-from napari_tcia.demo.twin import lymph_case
 
 MEDIASTINUM, LUNG = (350.0, 50.0), (1500.0, -600.0)
 """Width and level, HU."""

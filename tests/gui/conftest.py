@@ -7,8 +7,9 @@ import pytest
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import Settings
+from napari_tcia.demo.cases import lymph_case
 from napari_tcia.demo.server import EmbeddedArchive
-from napari_tcia.demo.twin import lymph_case, phantom_case
+from napari_tcia.demo.twin import phantom_case
 
 SMALL = {"matrix": 96, "slices": 40, "step": 5.0}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,7 @@ def test_licence_member(archive):
         ("v1/v2 getSeriesMetaData", "/v1/getSeriesMetaData?SeriesInstanceUID=1"),
         ("bad parameters", "/v4/getUpdatedSeries?fromDate=x"),
         ("uncaught", "/v4/getSingleImage?SeriesInstanceUID=<ct>&SOPInstanceUID=1.2"),
+        ("bearer token", "/v4/getSeries"),
     ],
 )
 def test_errors(archive, case, path):
@@ -200,7 +202,9 @@ def test_errors(archive, case, path):
         if row["case"].startswith(case)
     )
     path = path.replace("<uid>", "1.2.3").replace("<ct>", ct_of(archive, NC))
-    reply = ask(archive, path)
+    headers = {"Authorization": "Bearer x"} if case == "bearer token" else {}
+    url = archive.bases["archive"] + path
+    reply = requests.get(url, headers=headers, timeout=60)
     assert reply.status_code == theirs["status"]
     if case == "unknown query":  # the example is of an endpoint with one parameter
         assert reply.text.startswith("Invalid query parameter: 'x'. Allowed parameters")
@@ -209,6 +213,129 @@ def test_errors(archive, case, path):
     kind = theirs["content_type"].partition(" ")[0]
     if "/" in kind:
         assert reply.headers["Content-Type"].startswith(kind)
+
+
+def test_a_failing_head_has_the_length_that_was_seen(archive):
+    (theirs,) = (
+        row
+        for row in recorded("nbia-errors/error_bodies.json")
+        if row["case"].startswith("uncaught")
+    )
+    reply = requests.head(f"{archive.bases['archive']}/v1/getImage", timeout=30)
+    assert reply.status_code == theirs["status"]
+    assert int(reply.headers["Content-Length"]) == len(theirs["body"]) == 48
+
+
+DOCUMENTED = RECORDED / "nbia-v4-documented/endpoints_and_examples.json"
+
+
+def documented():
+    """Endpoint, method and names of the fields of every documented endpoint."""
+    if not DOCUMENTED.is_file():
+        return []
+    found = []
+    for path, one in json.loads(DOCUMENTED.read_text(encoding="utf-8")).items():
+        names = [parameter["name"] for parameter in one["parameters"]]
+        for form in (one.get("requestBody") or {}).values():
+            names += form
+        found.append((path, one["method"], names))
+    return found
+
+
+@pytest.mark.parametrize(("path", "method", "names"), documented())
+def test_every_documented_endpoint_takes_its_fields(archive, path, method, names):
+    url = f"{archive.bases['archive']}/v4{path}"
+    form = {"data" if method == "POST" else "params": dict.fromkeys(names, "1")}
+    reply = requests.request(method, url, timeout=60, **form)
+    assert reply.status_code not in (404, 405)
+    assert "Invalid query parameter" not in reply.text
+    # None of the examples says so, but v4 knows no other field.
+    if "criteriaType0" not in names:
+        form = {"data" if method == "POST" else "params": {"x": "1"}}
+        assert (
+            "Invalid query parameter: 'x'"
+            in requests.request(method, url, timeout=60, **form).text
+        )
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/getSpeciesTax", {}),
+        ("/getSpeciesValuesAndCounts", {}),
+        ("/getDicomTags", {"SeriesUID": "<ct>"}),
+    ],
+)
+def test_documented_examples(archive, path, query):
+    examples = json.loads(DOCUMENTED.read_text(encoding="utf-8"))[path]["responses"]
+    theirs = examples["200"]["examples"]["application/json"]
+    theirs = theirs["default"] if isinstance(theirs, dict) else theirs
+    asked = {
+        key: value.replace("<ct>", ct_of(archive, NC)) for key, value in query.items()
+    }
+    ours = ask(archive, f"/v4{path}", **asked)
+    assert ours.headers["Content-Type"] == "application/json"
+    assert_same_kind(theirs, ours.json())
+
+
+def test_lists_are_sorted_as_recorded(archive):
+    for name in ("getCollectionValues", "getModalityValues", "getBodyPartValues"):
+        for rows in (
+            recorded(f"nbia-v1-recorded/{name}.json"),
+            ask(archive, f"/v1/{name}").json(),
+        ):
+            values = [next(iter(row.values()), "") for row in rows]
+            assert values == sorted(values, key=str.upper) or values == sorted(values)
+
+
+def test_headers_of_answers(archive):
+    """Content types and attachment names, as the server's source has them."""
+    uid = ct_of(archive, NC)
+    sop = ask(archive, "/v4/getSOPInstanceUIDs", SeriesInstanceUID=uid).json()[0]
+    named = {"SeriesInstanceUID": uid, **sop}
+    for endpoint, query, kind, attachment in (
+        ("v4/getSeries", {"Collection": NC}, "application/json", ""),
+        ("v4/getImage", {"SeriesInstanceUID": uid}, "application/octet-stream",
+         f'attachment; filename="{uid}.zip"'),
+        ("v4/getSingleImage", named, "application/dicom",
+         f"attachment; filename={sop['SOPInstanceUID']}.dcm"),
+        ("v4/getMD5HashForImage", sop, "text/plain", ""),
+        ("v1/getUserAgreementTxt", {}, "application/octet-stream", ""),
+    ):  # fmt: skip
+        reply = ask(archive, f"/{endpoint}", **query)
+        assert reply.headers["Content-Type"] == kind
+        assert reply.headers.get("Content-Disposition", "") == attachment
+        assert reply.headers["Server"] == "nginx"
+        assert not {"ETag", "Accept-Ranges", "Last-Modified"} & set(reply.headers)
+
+
+def test_citations_of_datacite(archive):
+    doi = "10.7937/K9/TCIA.2015.AQIIDCNM"
+    theirs = recorded("datacite/csl_dryad-8515_abstract-dropped.json")
+    path = f"/dois/application/vnd.citationstyles.csl+json/{doi}"
+    ours = [ask(archive, path, "datacite").json()]
+    assert_same_kind(
+        theirs, ours, {"categories", "language", "contributor", "abstract", "note"}
+    )
+    assert shape(theirs[0]["author"]) == shape(ours[0]["author"])
+    form = (
+        r"[^<>]+, &amp; [^<>]+ \(\d{4}\)\. <i>[^<>]+</i> \(Version \w+\) \[Dataset\]\. "
+        r"[\w ]+\. https://doi\.org/10\.[\dA-Z./]+"
+    )
+    theirs = (RECORDED / "datacite/x-bibliography_dryad-8515_apa.html").read_text()
+    ours = ask(archive, f"/dois/text/x-bibliography/{doi}", "datacite").text
+    assert re.fullmatch(form, theirs.strip())
+    assert re.fullmatch(form, ours.strip())
+
+
+def test_a_transient_error_of_datacite(archive):
+    theirs = json.loads((RECORDED / "datacite/error-500-transient.json").read_text())
+    archive.fault = "datacite-500"
+    try:
+        reply = ask(archive, "/dois/10.7937/QVAZ-JA09", "datacite")
+    finally:
+        archive.fault = None
+    assert (reply.status_code, reply.json()) == (500, theirs)
 
 
 def test_datacite_records(archive):

@@ -66,7 +66,7 @@ def test_stop_ends_a_stalled_download_and_its_threads():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_prints_its_bases_and_obeys_signals(number):
-    code = "from napari_tcia.demo.server import serve; serve(fault='stall')"
+    code = "from napari_tcia.demo.serve import serve; serve(fault='stall')"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -158,7 +158,10 @@ def test_serve_warns_when_others_can_reach_it(host, warned):
             assert process.wait(timeout=5) == 0
         finally:
             process.kill()
-        assert ("SYNTHETIC" in process.stderr.read()) is warned
+        told = process.stderr.read()
+        assert "SYNTHETIC" in told
+        assert ("Warning: listening on 0.0.0.0" in told) is warned
+        assert ("Warning: plain http" in told) is warned
 
 
 def test_an_address_that_is_not_here_is_a_sentence():

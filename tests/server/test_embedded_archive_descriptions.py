@@ -1,6 +1,9 @@
 """What the embedded archive says of its collections."""
 
+import html
 import re
+import shutil
+import subprocess
 
 import pytest
 import requests
@@ -8,6 +11,7 @@ import requests
 from embedded import NC, ask, ct_of
 from napari_tcia.core.settings import Settings
 from napari_tcia.demo.holdings import CONTROLLED, HOLDINGS
+from napari_tcia.demo.identity import Identity
 from napari_tcia.demo.server import EmbeddedArchive
 
 LYMPH = "10.7937/K9/TCIA.2015.AQIIDCNM"
@@ -84,11 +88,36 @@ def test_no_body_names_the_archives_address(archive):
         ("files", "/crlf.tcia"),
         ("files", "/.."),
         ("datacite", "/dois"),
+        ("archive", "/v4/getSeries?format=xml"),
+        ("archive", "/v4/getSeries?format=html"),
+        ("archive", "/v4/getSeries?x=1"),
+        ("idc", "/idc-open-data/none"),
+        ("files", "/../"),
     ):
         reply = requests.get(archive.bases[base] + path, timeout=30)
         sent = reply.content + str(reply.headers).encode()
         assert b"127.0.0.1" not in sent
         assert str(archive.port).encode() + b"/" not in sent
+
+
+def test_a_controlled_collection_is_in_the_collection_manager_alone(archive):
+    name = CONTROLLED.name
+    query = {"search": name.lower(), "per_page": 100}
+    found = ask(archive, "/v2/collections/", "collections", **query).json()["results"]
+    assert [row["collection_short_title"] for row in found] == [name]
+    (number,) = found[0]["collection_downloads"]
+    query = {"id": number}
+    (row,) = ask(archive, "/v2/downloads/", "collections", **query).json()["results"]
+    assert row["license"]["label"] == "NIH Controlled Data Access"
+    assert row["series"] is False
+    for endpoint in ("getSeries", "getPatient", "getPatientStudy"):
+        reply = ask(archive, f"/v4/{endpoint}", Collection=name)
+        assert (reply.status_code, reply.content) == (200, b"")
+    uid = Identity(name, "CTRL-001", "", "").ct_uid
+    for endpoint in ("getImage", "getImageWithMD5Hash", "getDCMImage"):
+        reply = ask(archive, f"/v4/{endpoint}", SeriesInstanceUID=uid)
+        assert reply.status_code == 400
+        assert uid in reply.text
 
 
 def test_mixed_licences_are_several_downloads(archive):
@@ -160,7 +189,7 @@ def test_front_page_says_what_this_is_and_how_to_connect(archive):
         assert holding.name in text
     assert "NIH Controlled Data Access" in text
     assert "CC BY 4.0, CC BY-NC 4.0, no licence named" in text
-    assert "NAPARI_TCIA_ARCHIVE=ADDRESS/nbia-api/services\n" in text
+    assert "export NAPARI_TCIA_ARCHIVE=$ADDRESS/nbia-api/services\n" in text
     links = re.findall(r'href="([^"]+)"', text)
     assert len(links) >= len(HOLDINGS)
     for link in links:
@@ -170,10 +199,31 @@ def test_front_page_says_what_this_is_and_how_to_connect(archive):
     assert requests.post(root, timeout=30).status_code == 405
 
 
-def test_the_variables_of_the_front_page_are_those_of_the_settings(archive, tmp_path):
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"export (NAPARI_TCIA_\w+)=\$ADDRESS(.*)",
+        r'env:(NAPARI_TCIA_\w+) = "\$ADDRESS(.*)"',
+    ],
+)
+def test_what_the_front_page_says_to_paste_connects(archive, tmp_path, pattern):
     root = archive.bases["files"].removesuffix("/files")
     text = requests.get(f"{root}/", timeout=30).text
-    lines = re.findall(r"(NAPARI_TCIA_\w+)=(ADDRESS[\w/-]+)", text)
-    env = {name: value.replace("ADDRESS", root) for name, value in lines}
+    env = {name: root + rest for name, rest in re.findall(pattern, text)}
+    env["NAPARI_TCIA_HOME"] = str(tmp_path)
+    assert Settings.from_environment(env) == archive.settings(tmp_path)
+
+
+def test_bash_understands_the_front_page(archive, tmp_path):
+    if not (bash := shutil.which("bash")):
+        pytest.skip("There is no bash here.")
+    root = archive.bases["files"].removesuffix("/files")
+    text = html.unescape(requests.get(f"{root}/", timeout=30).text)
+    lines = re.search(r"ADDRESS=.*?(?=\nnapari<)", text, re.DOTALL)[0]
+    lines = lines.replace("http://HOST:PORT", root)
+    done = subprocess.run(
+        [bash, "-c", f"{lines}\nenv"], capture_output=True, text=True, check=True
+    )
+    env = dict(x.split("=", 1) for x in done.stdout.splitlines() if "=" in x)
     env["NAPARI_TCIA_HOME"] = str(tmp_path)
     assert Settings.from_environment(env) == archive.settings(tmp_path)

@@ -15,10 +15,12 @@ import SimpleITK as sitk
 
 from embedded import LNQ, NC, ask, ct_of, image, series
 from napari_tcia.archive.manifest import parse_manifest
+from napari_tcia.demo.cases import all_cases, lymph_case
 from napari_tcia.demo.identity import object_uuid
 from napari_tcia.demo.manifests import MANIFESTS
 from napari_tcia.demo.phantom import make_phantom
 from napari_tcia.demo.server import EmbeddedArchive
+from napari_tcia.demo.twin import Twin
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,40 @@ def archive():
 
 
 def test_every_zip_holds_what_the_listing_says(archive):
-    for row in series(archive):
-        if row["PatientID"] in ("MED_LYMPH_001", "ABD_LYMPH_001"):
-            continue  # painting three of these proves no more than one
+    rows = series(archive)
+    assert {row["Collection"] for row in rows} >= {
+        "CT Lymph Nodes", LNQ, NC, "SYNTHETIC-Mixed", "SYNTHETIC-Head-Neck",
+    }  # fmt: skip
+    for row in rows:
         _, found = image(archive, row["SeriesInstanceUID"], NewFileNames="Yes")
         members = [m for m in found.infolist() if m.filename.endswith(".dcm")]
         assert found.testzip() is None
         assert len(members) == row["ImageCount"]
         assert sum(member.file_size for member in members) == row["FileSize"]
-        licensed = found.namelist()[0] == "LICENSE"
-        assert licensed == ("LicenseName" in row)
+        names = found.namelist()
+        assert (names[0] == "LICENSE") == ("LicenseName" in row)
+        if "LicenseName" in row:
+            assert row["LicenseURI"].encode() in found.read("LICENSE")
+
+
+@pytest.mark.parametrize("full_size", [False, True])
+def test_sizes_of_segmentations_are_exact(tmp_path, full_size):
+    """Of named and of other cases, at the size of the twin and full."""
+    names = ("ABD_LYMPH_002", "ABD_LYMPH_009", "MED_LYMPH_087", "MED_LYMPH_044")
+    names = names[2:] if full_size else (*names, "MED_LYMPH_001", "ABD_LYMPH_070")
+    cases = [lymph_case(name, full_size) for name in names]
+    twin = Twin(tmp_path, (*cases, *all_cases(1)[1:3]))
+    for uid, one in twin.series.items():
+        if one.modality == "SEG":
+            declared = twin.file_size(uid)
+            assert twin.instance(uid, 0).stat().st_size == declared
+
+
+def test_a_segmentation_of_one_node_has_its_size_too(tmp_path):
+    case = lymph_case("MED_LYMPH_021", nodes=1)
+    twin = Twin(tmp_path, (case,))
+    uid = case.identity.seg_uid
+    assert twin.file_size(uid) == twin.instance(uid, 0).stat().st_size
 
 
 def test_image_is_chunked_shuffled_and_licensed(archive):
@@ -129,6 +155,27 @@ def test_supplements_have_one_folder_per_patient(archive, name, files):
     assert ask(archive, "/none.zip", base="files").status_code == 404
 
 
+def test_candidates_point_at_nodes(archive):
+    reply = ask(archive, "/MED_ABD_LYMPH_CANDIDATES.zip", base="files")
+    zipped = zipfile.ZipFile(io.BytesIO(reply.content))
+    for case in archive.twin.cases[:3]:
+        patient = case.identity.patient_id
+        top = f"MED_ABD_LYMPH_CANDIDATES/{patient}/{patient}_"
+        places, truths = {}, {}
+        for kind in ("pos", "neg"):
+            lines = zipped.read(f"{top}{kind}CADe_physicalPoints.txt").splitlines()
+            places[kind] = np.array([line.split() for line in lines], dtype=float)
+            truths[kind] = zipped.read(f"{top}{kind}CADe_grtIDs.txt").split()
+            assert len(places[kind]) == len(truths[kind])
+        assert set(truths["neg"]) <= {b"-1"}
+        far = [
+            min(np.linalg.norm(point - node.centre) for node in case.nodes)
+            for point in places["pos"]
+        ]
+        assert max(far, default=0) < 15
+        assert bool(far) == (patient != "MED_LYMPH_021")  # has none in reality either
+
+
 def test_md5_may_come_with_the_licence_and_alone(archive):
     uid = ct_of(archive, NC)
     _, found = image(archive, uid, IncludeMD5="Yes")
@@ -201,7 +248,8 @@ def test_bucket_lists_in_pages_what_the_zip_holds(archive):
 def test_bucket_sends_ranges(archive):
     (key, size, _), *_ = keys_of(archive, f"{object_uuid(ct_of(archive, NC))}/")[0]
     url = f"{archive.bases['idc']}/idc-open-data/{key}"
-    whole = requests.get(url, timeout=30).content
+    answer = requests.get(url, timeout=30)
+    whole, whole_etag = answer.content, answer.headers["ETag"]
     for text, part in (
         ("bytes=100-", whole[100:]),
         ("bytes=0-9", whole[:10]),
@@ -218,6 +266,56 @@ def test_bucket_sends_ranges(archive):
     assert (strange.status_code, strange.content) == (200, whole)
     head = requests.head(url, timeout=30)
     assert int(head.headers["Content-Length"]) == size
+    assert (head.headers["ETag"], head.content) == (whole_etag, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("bytes=0-", 206),
+        ("bytes=-999999999", 206),  # a suffix longer than the object is all of it
+        ("bytes=-0", 416),
+        ("bytes=999999999-", 416),
+        ("bytes=999999999-9999999999", 416),
+        ("bytes=5-2", 200),
+        ("bytes=-", 200),
+        ("bytes=0-1,5-6", 200),
+        ("bytes=a-b", 200),
+    ],
+)
+def test_odd_ranges(archive, text, status):
+    (key, size, etag), *_ = keys_of(archive, f"{object_uuid(ct_of(archive, NC))}/")[0]
+    url = f"{archive.bases['idc']}/idc-open-data/{key}"
+    reply = requests.get(url, headers={"Range": text}, timeout=30)
+    assert reply.status_code == status
+    if status == 416:
+        assert reply.headers["Content-Range"] == f"bytes */{size}"
+        assert b"InvalidRange" in reply.content
+    else:
+        assert len(reply.content) == size
+        assert reply.headers["ETag"] == f'"{etag}"'
+
+
+def test_head_of_the_bucket_lists_nothing(archive):
+    root = archive.bases["idc"]
+    for name, status in (
+        ("idc-open-data", 200), ("idc-closed-data", 403), ("idc-other-data", 404),
+    ):  # fmt: skip
+        reply = requests.head(f"{root}/{name}", timeout=30)
+        assert (reply.status_code, reply.content) == (status, b"")
+
+
+def test_pages_of_the_bucket_are_of_any_size(archive):
+    prefix = f"{object_uuid(ct_of(archive, NC))}/"
+    every, pages = keys_of(archive, prefix)
+    assert pages == 2
+    for most in (1, 3, 5, 12):
+        found, pages = keys_of(archive, prefix, **{"max-keys": most})
+        assert found == every
+        assert pages == -(-len(every) // min(most, 10))
+    assert keys_of(archive, prefix, **{"max-keys": 0}) == ([], 1)
+    after = {"start-after": every[4][0]}
+    assert keys_of(archive, prefix, **after)[0] == every[5:]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 """Named faults of the embedded archive, and when they happen."""
 
+import hashlib
 import io
+import os
 import re
+import socket
 import stat
+import subprocess
+import sys
 import zipfile
 
 import pydicom
@@ -36,21 +41,49 @@ def test_unknown_fault_is_named():
         EmbeddedArchive(fault="nonsense")
 
 
-def test_short_zip_looks_whole(archive, faulty):
+@pytest.mark.parametrize(
+    ("endpoint", "query", "first"),
+    [
+        ("getImage", {}, 1),
+        ("getImage", {"IncludeMD5": "Yes"}, 1),
+        ("getImageWithMD5Hash", {}, 0),
+    ],
+)
+def test_short_zip_looks_whole(archive, faulty, endpoint, query, first):
     uid = ct_of(archive, LNQ)
     faulty("short-zip")
-    _, found = image(archive, uid)
-    assert found.namelist()[0] == "LICENSE"
-    assert len(found.namelist()) == 1 + 28 - 2
-    _, table = image(archive, uid, "getImageWithMD5Hash")
-    assert "md5hashes.csv" not in table.namelist()
+    _, found = image(archive, uid, endpoint, **query)
+    assert found.testzip() is None
+    assert found.namelist()[:first] == ["LICENSE"][:first]
+    images = [name for name in found.namelist() if name.endswith(".dcm")]
+    assert len(images) == 28 - 2
+    assert len(found.namelist()) == len(images) + first
+    (seg, *_) = series(archive, Collection=LNQ, Modality="SEG")
+    _, found = image(archive, seg["SeriesInstanceUID"], endpoint, **query)
+    assert found.namelist() == ["LICENSE"][:first]
 
 
 def test_cut_breaks_off(archive, faulty):
     uid = ct_of(archive, LNQ)
     faulty("cut")
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="Incomplete"):
         image(archive, uid)
+
+
+def test_stall_may_send_nothing_but_headers(archive, faulty):
+    uid = ct_of(archive, LNQ)
+    faulty("stall@bytes=0")
+    path = f"/nbia-api/services/v4/getImage?SeriesInstanceUID={uid}"
+    with socket.create_connection(("127.0.0.1", archive.port), timeout=10) as plain:
+        plain.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += plain.recv(1 << 16)
+        assert got.startswith(b"HTTP/1.1 200 ")
+        assert got.endswith(b"\r\n\r\n")
+        plain.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            plain.recv(1)
 
 
 def test_stall_sends_a_little_then_nothing(archive, faulty):
@@ -93,14 +126,34 @@ def test_wrong_series_is_another_patients(archive, faulty):
     assert header.Modality == "CT"
 
 
-def test_wrong_bytes_differ_in_one_file(archive, faulty):
+@pytest.mark.parametrize(
+    ("endpoint", "query"),
+    [
+        ("getImage", {}),
+        ("getImage", {"IncludeMD5": "Yes"}),
+        ("getImageWithMD5Hash", {}),
+        ("getDCMImage", {"MD5Verification": "true"}),
+    ],
+)
+@pytest.mark.parametrize("fault", ["wrong-bytes", "not-dicom"])
+def test_wrong_bytes_are_those_of_one_image(archive, faulty, fault, endpoint, query):
     uid = ct_of(archive, LNQ)
-    _, good = image(archive, uid)
-    faulty("wrong-bytes")
-    _, bad = image(archive, uid)
-    differ = [n for n in good.namelist() if good.read(n) != bad.read(n)]
-    assert len(differ) == 1
-    assert len(bad.read(differ[0])) == len(good.read(differ[0]))
+    _, good = image(archive, uid, endpoint, **query)
+    faulty(fault)
+    _, bad = image(archive, uid, endpoint, **query)
+    assert bad.testzip() is None
+    (name,) = (n for n in good.namelist() if good.read(n) != bad.read(n))
+    assert name.endswith(".dcm")
+    assert len(bad.read(name)) == len(good.read(name))
+    if "md5hashes.csv" in bad.namelist():
+        lines = bad.read("md5hashes.csv").decode().splitlines()[1:]
+        wrong = [
+            line.split(",")[0]
+            for line in lines
+            if hashlib.md5(bad.read(line.split(",")[0])).hexdigest()
+            != line.split(",")[1]
+        ]
+        assert wrong == [name]
 
 
 def test_hostile_zip_climbs_out(archive, faulty):
@@ -125,7 +178,18 @@ def test_licence_changes_after_the_first_look():
         assert first["LicenseName"].endswith("4.0 International License")
         assert "NonCommercial" in second["LicenseName"]
         _, found = image(running, second["SeriesInstanceUID"])
-        assert b"NonCommercial" in found.read("LICENSE")
+        assert b"under the CC BY-NC 3.0 at http" in found.read("LICENSE")
+
+
+def test_the_licence_of_a_zip_may_be_another_than_listed(archive, faulty):
+    faulty("licence-file")
+    for _ in range(2):
+        row = series(archive, Collection=LNQ)[0]
+        assert row["LicenseName"].endswith("4.0 International License")
+        _, found = image(archive, row["SeriesInstanceUID"])
+        text = found.read("LICENSE").decode()
+        assert "under the CC BY-NC 3.0 at http://" in text
+        assert row["LicenseURI"] not in text
 
 
 def test_count_mismatch_is_in_the_listing_alone(archive, faulty):
@@ -156,70 +220,15 @@ def test_every_fault_says_what_it_does():
     assert all(fault.sentence.endswith(".") for fault in FAULTS.values())
 
 
-# When
-
-
-def failures(archive, count, path="/v4/getSeries", **query):
-    """Whether each of `count` requests failed."""
-    query = query or {"Collection": NC}
-    return [ask(archive, path, **query).status_code >= 400 for _ in range(count)]
-
-
-def test_a_fault_may_end(archive, faulty):
-    faulty("error-503@count=2")
-    assert failures(archive, 4) == [True, True, False, False]
-
-
-def test_a_fault_may_come_now_and_then(archive, faulty):
-    faulty("error-500@every=3")
-    assert failures(archive, 6) == [False, False, True] * 2
-    faulty("error-500@after=2,count=1")
-    assert failures(archive, 4) == [False, False, True, False]
-
-
-def test_a_fault_may_have_a_path(archive, faulty):
-    faulty("error-502@path=getSeriesSize")
-    assert failures(archive, 1) == [False]
-    assert failures(archive, 1, "/v4/getSeriesSize", SeriesInstanceUID="1.2") == [True]
-    faulty("error-504@path=collections/v2@count=1")
-    first = ask(archive, "/v2/collections/", "collections")
-    assert (first.status_code, "nginx" in first.text) == (504, True)
-    assert ask(archive, "/v2/collections/", "collections").status_code == 200
-
-
-def test_chance_repeats_with_its_seed(archive, faulty):
-    seen = []
-    for seed in (1, 1, 2):
-        faulty(f"error-500@chance=0.5,seed={seed}")
-        seen.append(failures(archive, 16))
-    assert seen[0] == seen[1] != seen[2]
-    assert any(seen[0])
-    assert not all(seen[0])
-
-
-def test_cut_says_after_how_many_bytes(archive, faulty):
-    uid = ct_of(archive, LNQ)
-    faulty("cut@bytes=100000,count=1")
-    url = f"{archive.bases['archive']}/v4/getImage?SeriesInstanceUID={uid}"
-    with (
-        requests.get(url, stream=True, timeout=30) as reply,
-        pytest.raises(requests.exceptions.ChunkedEncodingError),
-    ):
-        list(reply.iter_content(1000))
-    assert archive.log[-1].bytes in range(1, 100_001)
-    assert image(archive, uid)[1].testzip() is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "cut@bytes=many", "cut@every=0", "cut@chance=2", "cut@bytes", "cut@size=3",
-        "cut@count=-1", "@count=1", "cut@chance=nan",
-    ],
-)  # fmt: skip
-def test_a_wrong_when_is_a_sentence(text):
-    with pytest.raises(UsageError):
-        EmbeddedArchive(fault=text)
+def test_the_help_of_serve_names_every_fault():
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_tcia", "serve", "--help"],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )  # fmt: skip
+    words = set(done.stdout.split())
+    assert set(FAULTS) <= words
+    assert {"--fault", "--certificate", "--rate", "--latency"} <= words
 
 
 # More of what can go wrong
@@ -235,6 +244,7 @@ def test_a_wrong_when_is_a_sentence(text):
         ("busy-silent", 429, ""),
         ("text-200", 200, "is required"),
         ("moved", 301, ""),
+        ("moved-https", 301, ""),
     ],
 )
 def test_refused_downloads(archive, faulty, fault, status, text):
@@ -287,6 +297,8 @@ def test_hostile_members(archive, faulty):
 def test_wrong_crc_is_in_one_member(archive, faulty):
     found = members_with(archive, faulty, "wrong-crc")
     assert found.testzip() == found.namelist()[-1]
+    _, summed = image(archive, ct_of(archive, NC), "getImageWithMD5Hash")
+    assert summed.testzip() == summed.namelist()[-2]
 
 
 def test_listings_with_numbers_and_escapes_that_json_has_not(archive, faulty):
@@ -309,6 +321,8 @@ def test_schema_drift_changes_keys_dates_and_types(archive, faulty):
     header, line, _ = requests.post(url, data=form, timeout=30).text.split("\n")
     assert '"Series Instance UID"' in header
     assert '"Patient ID"' in header
+    assert '"Collection URI"' in header
+    assert '"Time Stamp"' in header
     assert header.count(",") == line.count(",")
 
 

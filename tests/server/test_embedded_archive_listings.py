@@ -6,7 +6,7 @@ import io
 import pytest
 import requests
 
-from embedded import LNQ, NC, ask, series
+from embedded import LNQ, NC, ask, image, series
 from napari_tcia.demo.holdings import CONTROLLED
 from napari_tcia.demo.server import EmbeddedArchive
 
@@ -129,6 +129,8 @@ def test_size_and_instances(archive):
     ("endpoint", "query", "text"),
     [
         ("getSeries", {"x": "1"}, "Invalid query parameter: 'x'. Allowed"),
+        ("getImageWithMD5Hash", {"format": "x"}, "parameters are: [SeriesInstanceUID]"),
+        ("getPatient", {"x": "1"}, "are: [Collection, PatientId, format]"),
         ("getImage", {}, "A parameter, SeriesInstanceUID, is required"),
         ("getImage", {"SeriesInstanceUID": "61.7.1"}, "has not been granted"),
         ("getImageWithMD5Hash", {"SeriesInstanceUID": "61.7.1"}, "Please contact"),
@@ -178,6 +180,27 @@ def test_listings_may_be_long(count):
         uid = last["SeriesInstanceUID"]
         reply = ask(running, "/v4/getImage", SeriesInstanceUID=uid)
         assert reply.status_code == 400
+
+
+def test_a_listing_like_the_real_ones(tmp_path):
+    with EmbeddedArchive(cases=176, listing=1384, cache_dir=tmp_path) as running:
+        rows = series(running, Collection="CT Lymph Nodes")
+        kinds = [row["Modality"] for row in rows]
+        assert (kinds.count("CT"), kinds.count("SEG")) == (176, 176)
+        patients = [row["PatientID"] for row in rows]
+        assert {name[:3]: 0 for name in patients} == {"MED": 0, "ABD": 0}
+        assert len({name for name in patients if name.startswith("ABD")}) == 86
+        assert all(isinstance(row["FileSize"], int) for row in rows)
+        assert len({row["SeriesInstanceUID"] for row in rows}) == 352
+        lnq = series(running, Collection=LNQ)
+        assert len(lnq) == 1026
+        assert len({row["PatientID"] for row in lnq}) == 513
+        assert len(series(running)) == 1384
+        assert list(tmp_path.iterdir()) == []  # nothing was painted
+        # Any of them can be had, in the length that was listed.
+        (row,) = series(running, PatientID="ABD_LYMPH_086", Modality="SEG")
+        _, found = image(running, row["SeriesInstanceUID"])
+        assert found.getinfo("00000001.dcm").file_size == row["FileSize"]
 
 
 def test_filters_of_v1_are_strict_but_for_names(archive):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,23 @@ seg = [row["SeriesInstanceUID"] for row in series if row["Modality"] == "SEG"]
 small = nbia.getSeries(collection=other)
 metadata = nbia.downloadSeries(small, path=folder, format="df")
 nbia.downloadSeries(ct[:1], input_type="list", path=folder + "/md5", hash="y")
+manifest = nbia.getSimpleSearch(collections=[other], format="manifest_text")
+with open(folder + "/other.tcia", "w") as file:
+    file.write(manifest)
+nbia.downloadSeries(folder + "/other.tcia", input_type="manifest", path=folder + "/zip",
+                    as_zip=True)
+sops = nbia.getSopInstanceUids(small[0]["SeriesInstanceUID"])
+nbia.downloadImage(small[0]["SeriesInstanceUID"], sops[0]["SOPInstanceUID"],
+                   path=folder + "/single")
 answers = {
+    "search": nbia.getSimpleSearch(collections=[collection], modalities=["CT", "SEG"],
+                                   modalityAnded=True, species=["human"], minStudies=1),
+    "search uids": nbia.getSimpleSearch(collections=[collection], format="uids"),
+    "body part counts": nbia.getBodyPartCounts(collection=collection),
+    "csv": nbia.getSeries(collection=collection, format="df")["PatientID"].tolist(),
+    "report": nbia.makeSeriesReport(series, format="var")["subjects"],
+    "tag report": nbia.reportDicomTags(ct[:1], ["(0008,0060)"]).iloc[0].tolist(),
+    "doi collections": nbia.getDoiMetadata(series[0]["DataDescriptionURI"]),
     "collections": nbia.getCollections(),
     "counts": nbia.getCollectionPatientCounts(),
     "modalities": nbia.getModality(collection=collection),
@@ -115,6 +132,16 @@ def test_tcia_utils_lists_and_downloads(python, tmp_path):
             s.uid for s in twin.series.values() if s.case.identity.collection == LNQ
         ]
         assert sorted(uids) == sorted(held)
+        assert got["search"]["totalPatients"] == 2
+        assert [one["subjectId"] for one in got["search"]["resultSet"]] == names
+        assert got["search uids"] == uids
+        assert got["body part counts"] == [
+            {"BodyPartExamined": "CHEST", "Count": 2, "Authorized": 1}
+        ]
+        assert sorted(set(got["csv"])) == names
+        assert got["report"] == 2
+        assert got["tag report"] == [uids[0], "CT"]
+        assert [row["collection"] for row in got["doi collections"]] == [LNQ]
         for question in ("list", "updated", "doi"):
             rows = got[question]
             assert len(rows) == len(uids), question
@@ -140,6 +167,11 @@ def test_tcia_utils_lists_and_downloads(python, tmp_path):
         assert (
             (folder / small / "LICENSE").read_text().startswith("License Information.")
         )
+        with zipfile.ZipFile(folder / "zip" / f"{small}.zip") as zipped:
+            assert zipped.namelist()[0] == "LICENSE"
+            assert len(zipped.namelist()) == len(stored) + 1
+        (alone,) = (folder / "single" / small).glob("*.dcm")
+        assert digests([alone])[0] in digests(stored)
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder / small))
         np.testing.assert_array_equal(
             sitk.GetArrayFromImage(sitk.ReadImage(names)),

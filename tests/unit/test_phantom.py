@@ -2,6 +2,8 @@
 
 import ast
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
 
 from napari_tcia.core.geometry import index_to_patient, patient_to_index
 from napari_tcia.demo import phantom as phantom_module
@@ -19,6 +22,7 @@ from napari_tcia.demo.phantom import (
     make_nodes,
     make_phantom,
 )
+from napari_tcia.demo.shapes import monotone
 
 SMALL = Scan(seed=5, matrix=128, slices=46, step=5.0, nodes=6)
 
@@ -33,6 +37,37 @@ def test_same_seed_same_pixels_whatever_the_slab(phantom):
     np.testing.assert_array_equal(part, phantom.array[17:31])
     assert phantom.array.dtype == np.int16
     assert phantom.array.shape == phantom.labels.shape == SMALL.shape
+
+
+def test_the_neck_is_there_when_painted_alone():
+    scan = Scan(seed=1, matrix=96, slices=24, step=4.0, bottom=85.0, nodes=0)
+    whole = make_ct(scan, (), 0, scan.slices)
+    for first in range(0, scan.slices, 5):
+        stop = min(first + 5, scan.slices)
+        part = make_ct(scan, (), first, stop)
+        np.testing.assert_array_equal(part, whole[first:stop])
+    # Shoulders below a neck less than half as wide, with air in the trachea.
+    body = whole[:, : round(0.55 * scan.matrix)] > -500
+    wide = body.any(axis=1).sum(axis=1)
+    assert wide[-1] < 0.5 * wide[0]
+    k, j, i = scan.nearest(np.add((0, -10, 165), scan.offset))[0]
+    assert whole[k, j, i] < -800
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.5, 50), st.floats(-200, 200), st.floats(0, 60)),
+        min_size=2,
+        max_size=9,
+    )
+)
+def test_curve_through_points_is_that_of_scipy(rows):
+    steps, *columns = np.array(rows).round(3).T
+    at, values = np.cumsum(steps), np.stack(columns, axis=1)
+    wanted = np.linspace(at[0], at[-1], 37)
+    expected = PchipInterpolator(at, values, axis=0)(wanted)
+    np.testing.assert_allclose(monotone(at, values, wanted), expected, atol=1e-6)
 
 
 def test_another_seed_is_another_patient(phantom):
@@ -196,16 +231,39 @@ def test_no_turn_or_flip_looks_the_same():
 
 def test_truth_shares_no_geometry_with_the_readers():
     folder = Path(phantom_module.__file__).parent
-    forbidden = ("core.geometry", "nodes", "volume", "app")
-    for name in (
-        "truth", "phantom", "anatomy", "vessels", "skeleton", "shapes", "outlines",
-        "annotations", "dicom", "twin", "variants",
-    ):  # fmt: skip
-        tree = ast.parse((folder / f"{name}.py").read_text())
-        for item in ast.walk(tree):
-            if isinstance(item, ast.ImportFrom) and item.module:
-                part = item.module.removeprefix("napari_tcia.")
-                assert not part.startswith(forbidden), (name, item.module)
+    forbidden = ("core.geometry", "core.image", "nodes", "volume", "app", "export")
+    files = sorted(folder.glob("*.py"))
+    assert {"truth", "annotations", "dicom", "variants"} <= {f.stem for f in files}
+    for file in files:
+        for item in ast.walk(ast.parse(file.read_text())):
+            names = []
+            if isinstance(item, ast.ImportFrom):
+                assert not item.level, file.name
+                names = [f"{item.module}.{alias.name}" for alias in item.names]
+            elif isinstance(item, ast.Import):
+                names = [alias.name for alias in item.names]
+            for name in names:
+                part = name.removeprefix("napari_tcia.")
+                assert not part.startswith(forbidden), (file.name, name)
+
+
+def test_making_a_case_loads_no_reader(tmp_path):
+    """Not by way of another module either."""
+    code = (
+        "import sys, pathlib, napari_tcia.demo.variants as v;"
+        "v.make_variant('mask_flipped_in_y', pathlib.Path(sys.argv[1]));"
+        "print(*(m for m in sys.modules if m.startswith('napari_tcia.')))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = run.stdout.split()
+    assert "napari_tcia.demo.annotations" in loaded
+    rooms = ("core.geometry", "nodes", "volume", "export", "app")
+    assert [m for m in loaded if m.split(".", 1)[1].startswith(rooms)] == []
 
 
 def test_lattice_is_the_affine():

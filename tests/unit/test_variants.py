@@ -10,7 +10,9 @@ import napari_tcia as nt
 from napari_tcia.core.geometry import index_to_patient
 from napari_tcia.core.task import CancelToken
 from napari_tcia.demo.annotations import listed_rows
-from napari_tcia.demo.variants import VARIANTS, good_case, make_variant
+from napari_tcia.demo.good_case import good_case, good_files
+from napari_tcia.demo.truth import make_labels
+from napari_tcia.demo.variants import VARIANTS, make_variant
 from napari_tcia.errors import TciaError, UnsafeArchive
 from napari_tcia.transfer.unpack import members
 
@@ -75,13 +77,61 @@ def test_variant_meets_its_verdict(name, tmp_path):
             _open(home, variant)
         assert type(caught.value).__name__ == variant.reason
         assert caught.value.hint
+        assert variant.tells in str(caught.value)
         return
     opened = _open(home, variant)
-    doubts = {check.code for check in opened.checks if check.verdict != "pass"}
-    if variant.verdict == "doubted":
-        assert variant.reason in doubts
-    else:
+    found = {(c.code, c.verdict): c.message for c in opened.checks}
+    if variant.verdict == "accepted":
         _assert_true(opened)
+        assert not [key for key in found if key[1] == "fail"]
+        return
+    key = (variant.reason, {"warned": "warn", "failed": "fail"}[variant.verdict])
+    assert key in found
+    assert variant.tells in found[key]
+    if variant.verdict == "warned":
+        assert not [key for key in found if key[1] == "fail"]
+
+
+def test_what_is_doubted_is_read_as_it_is_written(tmp_path):
+    """No flip, no shift, no convention is applied, whatever the checks say."""
+    for name, flip in (("mask_flipped_in_x", 2), ("mask_flipped_in_y", 1)):
+        home = make_variant(name, tmp_path / name)
+        (case,) = nt.open_case(home)
+        expected = np.flip(make_labels(good_case().scan, good_case().nodes), flip)
+        np.testing.assert_array_equal(case.labels[0].array, expected)
+    for name in ("points_in_ras", "indices_from_one", "k_from_head"):
+        home = make_variant(name, tmp_path / name)
+        points = nt.read_points(home / "annotations", nt.read_volume(home / "CT"))
+        (text,) = (home / "annotations").glob("*Points.txt")
+        np.testing.assert_array_equal(points.points, np.loadtxt(text))
+
+
+def test_every_variant_of_the_specification_is_there():
+    """Sorted by what they spoil; those with a choice have more than one name."""
+    images = {
+        *("slice_missing", "slice_duplicated", "slice_of_another_series"),
+        *("instance_numbers_reversed", "rows_flipped", "seg_of_absent_instance"),
+    }
+    masks = {
+        *("mask_flipped_in_y", "mask_of_another_patient", "no_mask"),
+        "mask_with_identity_affine",
+    }
+    texts = {
+        *("points_in_ras", "indices_from_one", "k_from_head", "mps_truncated"),
+        *("sizes_in_two_columns", "lower_case_names"),
+        *("text_crlf", "text_tabs", "text_blank_lines", "text_trailing_spaces"),
+        *("text_bom", "zip_double_folder", "zip_macosx", "zip_path_traversal"),
+    }
+    assert images | masks | texts <= set(VARIANTS)
+    assert all((v.verdict == "accepted") == (v.reason == "") for v in VARIANTS.values())
+
+
+def test_every_variant_but_the_good_one_differs_from_it(tmp_path):
+    good = good_files()
+    for name, variant in VARIANTS.items():
+        files = good_files()
+        variant.spoil(files)
+        assert (files == good) == (name == "good"), name
 
 
 def test_unpacking_refuses_what_reading_in_place_ignores(tmp_path):
@@ -109,7 +159,7 @@ def test_missing_slice_keeps_its_place(tmp_path):
 def test_variants_are_deterministic(tmp_path):
     for name in ("slice_duplicated", "mask_flipped_in_y", "zip_macosx"):
         first, second = (make_variant(name, tmp_path / part) for part in "ab")
-        for path in first.rglob("*.*"):
-            if path.suffix != ".zip":
-                same = second / path.relative_to(first)
-                assert path.read_bytes() == same.read_bytes()
+        paths = [path for path in first.rglob("*") if path.is_file()]
+        assert paths
+        for path in paths:
+            assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()

@@ -37,11 +37,11 @@ for command in (
     cases.cite,
     cases.export,
     window.demo,
-    window.serve,
     window.doctor,
 ):
     app.command()(command)
 app.command("open")(window.open_)
+app.command(cls=window.WithFaults)(window.serve)
 
 
 def version(value: bool) -> None:

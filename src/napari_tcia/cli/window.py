@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from napari_tcia.cli.output import Json, emit, table
 
@@ -39,17 +40,34 @@ def demo(
     run(screenshot=screenshot, case=case)
 
 
+class WithFaults(TyperCommand):
+    """A command whose help ends with the names of the faults."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help; the faults are loaded for nothing else."""
+        from napari_tcia.demo.faults import FAULTS
+
+        super().format_help(ctx, formatter)
+        faults = [(name, fault.sentence) for name, fault in FAULTS.items()]
+        with formatter.section("Faults"):
+            formatter.write_dl(faults)
+
+
 def serve(
     port: Annotated[int, typer.Option(help="0 chooses a free one.")] = 0,
-    cases: Annotated[int, typer.Option(help="How many cases.", min=1)] = 3,
+    cases: Annotated[
+        int, typer.Option(help="How many cases of CT Lymph Nodes.", min=1, max=176)
+    ] = 3,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="512 x 512 and real slice counts.")
     ] = False,
     fault: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="NAME[@key=value,...]",
-            help="Misbehave in a named way, for example cut@bytes=100000,count=2.",
+            metavar="NAME[@key=value,...][+...]",
+            help="Misbehave in a named way, for example cut@bytes=100000,count=2; "
+            "several are repeated or joined by +. Keys: path, after, count, every, "
+            "chance (with seed), bytes, seconds.",
         ),
     ] = None,
     host: Annotated[
@@ -64,19 +82,30 @@ def serve(
     latency: Annotated[
         float, typer.Option(help="Milliseconds before each answer.", min=0)
     ] = 0,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file; with --key, speak https.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate's key.")
+    ] = None,
 ) -> None:
-    """Run the embedded archive alone; the first line says where."""
-    from napari_tcia.demo.server import serve as run
+    """Run the embedded archive alone; the first line says where.
+
+    It is SYNTHETIC, and serves this machine alone unless --host says otherwise.
+    """
+    from napari_tcia.demo.serve import serve as run
 
     run(
         port=port,
         cases=cases,
         full_size=full_size,
-        fault=fault,
+        fault="+".join(fault or ()),
         host=host,
         listing=listing,
         rate=rate,
         latency=latency / 1000,
+        certificate=certificate,
+        key=key,
     )
 
 

@@ -21,7 +21,6 @@ from napari_tcia.demo.outlines import (
     FRONT,
     LIVER,
     MUSCLE,
-    NECK,
     VEIN,
 )
 from napari_tcia.demo.shapes import (
@@ -44,11 +43,23 @@ from napari_tcia.demo.vessels import (
 
 _BACK_MUSCLES = (
     ((27, 78, -400, 14), (28, 75, -240, 16.5), (27, 78, -110, 15.5), (24, 83, 20, 13),
-     (20, 80, 100, 10), (18, 70, 150, 11)),
+     (20, 79, 100, 10), (16, 62, 150, 13), (15, 58, 260, 14)),
     ((10, 76, -380, 8), (10, 77, -100, 7), (9, 80, 90, 7)),
     ((58, 62, -300, 15), (52, 60, -240, 12), (44, 60, -190, 5)),
 )  # fmt: skip
 """Erector of the spine, the short muscles beside it, square muscle of the loin."""
+_NECK_MUSCLES = (
+    ((122, 40, 112, 10), (96, 48, 122, 12), (66, 56, 136, 13), (44, 60, 158, 11),
+     (30, 60, 200, 11)),
+    ((60, 62, 118, 7), (44, 50, 132, 10), (37, 40, 160, 13), (35, 36, 260, 12)),
+    ((52, 4, 98, 4), (42, 10, 118, 7), (33, 16, 140, 9), (26, 20, 175, 8)),
+    ((9, 26, 96, 3), (9, 22, 130, 5), (8, 18, 175, 5)),
+    ((16, -63, 76, 5), (30, -48, 106, 6), (42, -36, 140, 7), (47, -20, 180, 7)),
+    ((20, -63, 76, 3), (36, -46, 106, 6), (51, -26, 140, 7.5), (52, -8, 180, 8)),
+    ((7, -62, 78, 3), (7, -40, 116, 3.5), (9, -28, 150, 3.5)),
+)  # fmt: skip
+"""Trapezius, levator of the shoulder blade, scalene, long muscle of the neck,
+the two heads of the sternocleidomastoid, strap muscles."""
 _THICKENINGS = (
     (15, 0.72, 0.34, 46, 40),
     (8, 1.2, 0.5, -20, 60),
@@ -58,6 +69,8 @@ _THICKENINGS = (
     (6, 0.22, 0.16, -250, 90),
 )
 """Muscles round the chest: mm, angle from the front, its width, z, its width."""
+_SEAMS = ((10.5, 0.7, 12.5, -50.0), (15.5, 0.6, 18, -45.0))
+"""Fat in the muscle: depth, half its width, least muscle that has it (mm), HU."""
 
 
 def paint_anatomy(canvas: Canvas, seed: int) -> None:
@@ -72,28 +85,33 @@ def paint_anatomy(canvas: Canvas, seed: int) -> None:
     """
     _table(canvas)
     body, cavity = BODY.distance(canvas), CAVITY.distance(canvas, margin=42.0)
-    if body is None or cavity is None:
+    if body is None:
         return
-    _wall(canvas, body, cavity)
-    box, inside = cavity
-    _, y, _ = canvas.axes(box)
-    canvas.paint(box, inside, -866 + 0.4 * y, 1.6)
-    paint_lung_vessels(canvas, seed)
+    _skin_and_muscles(canvas, body)
+    if cavity is not None:  # there is none in the neck
+        _wall(canvas, cavity)
+        box, inside = cavity
+        _, y, _ = canvas.axes(box)
+        canvas.paint(box, inside, -866 + 0.4 * y, 1.6)
+        paint_lung_vessels(canvas, seed)
     # Strands and small vessels make this fat a little denser than that of the skin.
     paint_loft(canvas, FRONT, FAT + 20)
     paint_loft(canvas, BACK, FAT + 20)
-    _abdomen(canvas, np.random.default_rng([seed, 6]), cavity)
+    if cavity is not None:
+        _abdomen(canvas, np.random.default_rng([seed, 6]), cavity)
     _heart(canvas)
     paint_airway_and_gullet(canvas)
+    _thyroid(canvas)
     paint_vessels(canvas)
     paint_skeleton(canvas)
 
 
 def _table(canvas: Canvas) -> None:
-    """A curved carbon shell with foam inside, and the mat on it."""
+    """A curved carbon shell with foam inside, and the mat on it; all slices alike."""
     box = canvas.box((-1e3, 50, -1e4), (1e3, 1e3, 1e4))
     if box is None:
         return
+    box = (slice(0, 1), *box[1:])
     z, y, x = canvas.axes(box)
     top = np.float32(108) - np.float32(0.0012) * x * x
     beside = np.abs(x) - np.float32(205) + 0 * z
@@ -102,10 +120,11 @@ def _table(canvas: Canvas) -> None:
     ):  # fmt: skip
         depth = np.maximum(top + upper - y, y - top - lower)
         canvas.paint(box, np.maximum(depth, beside), hu, 1.2)
+    canvas.hu[1:] = canvas.hu[0]
 
 
-def _wall(canvas: Canvas, body: tuple[Box, Float], cavity: tuple[Box, Float]) -> None:
-    """Skin, fat, and the muscles around the chest."""
+def _skin_and_muscles(canvas: Canvas, body: tuple[Box, Float]) -> None:
+    """Skin, fat, and the muscles of back, shoulders and neck."""
     box, skin = body
     canvas.paint(box, skin, 15.0, 1.5)
     canvas.paint(box, skin + 2.2, FAT, 1.5)
@@ -115,9 +134,9 @@ def _wall(canvas: Canvas, body: tuple[Box, Float], cavity: tuple[Box, Float]) ->
             ((86, -58, 74), (56, 11, 38), 0.34),
             ((92, -46, 66), (34, 7, 30), 0.42),
             ((128, 40, 20), (13, 22, 62), 0.0),
-            ((138, 24, 96), (15, 28, 34), 0.0),
+            ((141, 24, 92), (17, 32, 38), 0.0),
             ((92, 52, 100), (38, 15, 18), 0.2),
-            ((52, 72, 116), (54, 13, 42), -0.12),
+            ((50, 70, 108), (52, 13, 36), -0.12),
             ((76, 52, -396), (46, 21, 84), -0.45),
             ((34, 79, -440), (32, 17, 72), -0.1),
         ):
@@ -125,23 +144,32 @@ def _wall(canvas: Canvas, body: tuple[Box, Float], cavity: tuple[Box, Float]) ->
             cosine, sine = math.cos(turn), side * math.sin(turn)
             axial = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
             paint_ellipsoid(canvas, place, axes, MUSCLE, axial)
-        for path in _BACK_MUSCLES:
+        for path in (*_BACK_MUSCLES, *_NECK_MUSCLES):
             line = [(side * x, y, z, r) for x, y, z, r in path]
             paint_tube(canvas, smooth(line, 10), MUSCLE - 4)
-    paint_loft(canvas, NECK, MUSCLE)
+
+
+def _wall(canvas: Canvas, cavity: tuple[Box, Float]) -> None:
+    """The muscles round chest and abdomen, and the fat between them."""
     box, wall = cavity
     z, y, x = canvas.axes(box)
     # Round the chest, 0 in front and pi behind, and how thick the muscle is there.
     angle = np.abs(np.arctan2(x, -(y - 2)))
     height = np.stack([_bump(z[:, 0, 0], *bump[3:]) for bump in _THICKENINGS], axis=1)
     across = np.stack([bump[0] * _bump(angle[0], *bump[1:3]) for bump in _THICKENINGS])
-    thick = np.tensordot(height, across, axes=1).astype(np.float32) + np.float32(7.5)
-    canvas.paint(box, wall - thick, MUSCLE, 2.0)
-    # Fat planes: under the outer muscles, and within them.
-    seam = np.where(thick > 12.5, np.abs(wall - 10.5) - 0.7, 9)
-    canvas.paint(box, seam, -50.0, 2.0)
-    inner = np.where(thick > 18, np.abs(wall - 15.5) - 0.6, 9)
-    canvas.paint(box, inner, -45.0, 2.0)
+    # Slice by slice: what is worked on stays in the cache.
+    for k, (gap, weights) in enumerate(zip(wall, height, strict=True)):
+        thick = np.float32(7.5) + np.tensordot(weights, across, axes=1)
+        plane = (slice(box[0].start + k, box[0].start + k + 1), *box[1:])
+        canvas.paint(plane, (gap - thick)[None], MUSCLE, 2.0)
+        # Fat planes: under the outer muscles, and within them.
+        for depth, half, least, hu in (
+            (10.5, 0.7, 12.5, -50.0),
+            (15.5, 0.6, 18, -45.0),
+        ):
+            seam = np.abs(gap - np.float32(depth)) - np.float32(half)
+            seam[thick <= least] = 9
+            canvas.paint(plane, seam[None], hu, 2.0)
 
 
 def _bump(value: Any, centre: float, width: float) -> Any:
@@ -299,6 +327,16 @@ _COLON: tuple[tuple[Path, float], ...] = (
       (50, 20, -420, 14), (8, 46, -430, 14)), 40.0),
 )  # fmt: skip
 """Ascending, transverse and descending colon, each with what fills it, HU."""
+
+
+def _thyroid(canvas: Canvas) -> None:
+    """Two lobes beside the trachea, the right one larger, and the isthmus."""
+    for lobe in (
+        [(-14, -8, 112, 4), (-16, -10, 128, 8.5), (-18, -9, 158, 8), (-19, -6, 172, 4)],
+        [(14, -8, 118, 4), (15, -10, 132, 7.5), (17, -9, 156, 7), (18, -6, 168, 4)],
+    ):
+        paint_tube(canvas, smooth(lobe, 8), 168.0)
+    paint_ellipsoid(canvas, (-1, -20, 134), (14, 3.5, 8), 168.0)
 
 
 def _heart(canvas: Canvas) -> None:

@@ -34,7 +34,7 @@ def point_files(
     scan: Scan,
     nodes: Sequence[Node],
     size_missing: bool = False,
-    odd_size: bool = False,
+    odd_size: int = 0,
 ) -> dict[str, bytes]:
     """The four annotation files of a patient, by name.
 
@@ -46,9 +46,9 @@ def point_files(
     ----------
     size_missing : bool
         Write 0 for the first size, as one published file does.
-    odd_size : bool
-        In the last row the second number is no repetition, as in two published
-        files.
+    odd_size : int
+        Row, from 1, whose second number is no repetition, as in two published
+        files; 0 for none.
     """
     rows = listed_rows(scan, nodes)
     kji = scan.nearest([node.centre for node in rows])
@@ -56,9 +56,9 @@ def point_files(
     sizes = [_size(scan, node, patient_id.startswith("ABD")) for node in rows]
     if size_missing:
         sizes[0] = "0"
-    if odd_size:
-        long, short = rows[-1].axial_axes
-        sizes[-1] = f"{round(short, 2):g} {round(long, 2):g}"
+    if 0 < odd_size <= len(rows):
+        long, short = rows[odd_size - 1].axial_axes
+        sizes[odd_size - 1] = f"{round(short, 2):g} {round(long, 2):g}"
     stem = f"{patient_id}_lymphnodes"
     return {
         f"{stem}_indices.txt": _lines(f"{i} {j} {k}" for k, j, i in kji),
@@ -77,18 +77,18 @@ def candidate_files(
 ) -> dict[str, bytes]:
     """The six files of detector candidates of a patient, by name.
 
-    Negatives lie anywhere on the lattice and have the number -1. A positive has
-    the number of its patient and row: 100 * patient + row, 10000 more for
-    ``ABD_...``. There it is every node, moved by less than 0.1 mm; for
-    ``MED_...`` voxels up to 15 mm from most nodes.
+    Negatives lie anywhere on the lattice, from the head down, and have the number
+    -1. A positive has the number of its patient and row: 100 * patient + row, 10000
+    more for ``ABD_...``. There it is every node, in no order, moved by less than
+    0.1 mm; for ``MED_...`` voxels up to 15 mm from most nodes, from the head down.
 
     Parameters
     ----------
     empty : sequence of {"pos", "neg"}
         Kinds whose files have 0 bytes, the ``.mps`` too.
     msvc : bool
-        One negative lies 0.09 micrometre from x = 0, which was written with an
-        exponent of three digits.
+        One negative lies 0.09 micrometre from x = 0, which the text file has with
+        an exponent of three digits and the ``.mps`` with one of two.
     """
     rng = np.random.default_rng([scan.seed, 8])
     rows = listed_rows(scan, nodes)
@@ -102,9 +102,12 @@ def candidate_files(
     else:
         hit = np.repeat(order[: max(1, round(0.75 * len(rows)))], 2)
         near = centres[hit] + rng.uniform(-1, 1, (len(hit), 3)) * (4, 4, 2)
-        found, hits = scan.lattice(scan.nearest(near)), base + hit + 1
+        voxels = scan.nearest(near)
+        down = _from_head(voxels)
+        found, hits = scan.lattice(voxels[down]), base + hit[down] + 1
     inner = np.array(scan.shape) // 5
     kji = rng.integers(inner, np.array(scan.shape) - inner, size=(36, 3))
+    kji = kji[_from_head(kji)]
     if msvc:
         kji[5, 2] = scan.matrix // 2
     files: dict[str, bytes] = {}
@@ -114,17 +117,13 @@ def candidate_files(
     ):
         stem = f"{patient_id}_{sign}CADe"
         texts = _texts(points)
-        windows = sign == "neg" or not abdomen
-        if windows:
-            # Visual C++ of that time wrote exponents with three digits.
-            texts = [
-                [re.sub(r"e([+-])", r"e\g<1>0", text) for text in t] for t in texts
-            ]
         lines = _lines(map(" ".join, texts))
+        if sign == "neg" or not abdomen:
+            # Visual C++ of that time wrote exponents with three digits; the .mps
+            # came from another program.
+            lines = re.sub(rb"e([+-])", rb"e\g<1>0", lines).replace(b"\n", b"\r\n")
         content = {
-            f"{stem}_physicalPoints.txt": lines.replace(
-                b"\n", b"\r\n" if windows else b"\n"
-            ),
+            f"{stem}_physicalPoints.txt": lines,
             f"{stem}_physicalPoints.mps": _mitk_points(texts),
             f"{stem}_grtIDs.txt": _lines(map(str, numbers.tolist())),
         }
@@ -156,6 +155,11 @@ def mask_file(
         return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
 
 
+def _from_head(kji: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Order of voxels by falling k."""
+    return np.argsort(-kji[:, 0], kind="stable")
+
+
 def _size(scan: Scan, node: Node, in_pixels: bool) -> str:
     short = node.axial_axes[1]
     if not in_pixels:
@@ -175,10 +179,10 @@ def _lines(rows: Iterable[str]) -> bytes:
 def _mitk_points(texts: Sequence[Sequence[str]]) -> bytes:
     """MITK point set 0.1, the way the published files are laid out."""
     points = "".join(
-        f"        <point>\n          <id>{number}</id>\n"
-        "          <specification>0</specification>\n"
-        f"          <x>{x}</x>\n          <y>{y}</y>\n          <z>{z}</z>\n"
-        "        </point>\n"
+        f"      <point>\n        <id>{number}</id>\n"
+        "        <specification>0</specification>\n"
+        f"        <x>{x}</x>\n        <y>{y}</y>\n        <z>{z}</z>\n"
+        "      </point>\n"
         for number, (x, y, z) in enumerate(texts)
     )
     return (

@@ -61,7 +61,8 @@ class Bucket:
         if bucket != BUCKET:
             return _error(404, "NoSuchBucket")
         if not key:
-            return self._list(request)
+            is_head = request.method == "HEAD"  # asks for no list: HeadBucket
+            return Reply(status=200) if is_head else self._list(request)
         if key not in self._objects:
             return _error(404, "NoSuchKey")
         return self._object(key, request.headers.get("range", ""))
@@ -97,13 +98,13 @@ class Bucket:
         entries = sorted([*names, *folders])
         start = bisect_right(entries, after) if after else 0
         shown = entries[start : start + most]
-        cut_off = start + most < len(entries)
+        cut_off = 0 < most < len(entries) - start
         body = [
             '<?xml version="1.0" encoding="UTF-8"?>\n',
             f'<ListBucketResult xmlns="{_XMLNS}"><Name>{BUCKET}</Name>',
             f"<Prefix>{escape(prefix)}</Prefix>",
         ]
-        if cut_off and shown:
+        if cut_off:
             following = shown[-1].encode().hex()
             body.append(f"<NextContinuationToken>{following}</NextContinuationToken>")
         body.append(

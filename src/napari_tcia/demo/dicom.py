@@ -8,6 +8,7 @@ SeriesNumber, and the CTP private block of TCIA.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -28,6 +29,9 @@ from napari_tcia.demo.phantom import AXIAL, Node, Scan
 SYNTHETIC = f"{TWIN_MARK}, not a patient"
 """PatientComments (0010,4000) of every instance."""
 
+_WRITING = threading.RLock()
+"""Filters of warnings, and what pydicom checks, are set for all threads at once:
+two that change and restore them side by side would leave them changed."""
 _NODE_TYPES = {
     "62683002": "Mediastinal lymph node",
     "818991007": "Abdominal lymph node",
@@ -67,7 +71,7 @@ def ct_header(identity: Identity, scan: Scan, k: int) -> Dataset:
     header.StudyID = identity.patient_id
     header.SeriesNumber = None
     header.InstanceNumber = k + 1
-    header.add_new(0x00200032, "DS", _position(scan, k))
+    header.add_new(0x00200032, "DS", position(scan, k))
     header.add_new(0x00200037, "DS", [f"{value:g}" for value in AXIAL])
     header.FrameOfReferenceUID = identity.frame_uid
     header.SamplesPerPixel = 1
@@ -105,9 +109,9 @@ def ct_size(identity: Identity, scan: Scan) -> int:
     each padded to an even length.
     """
     lengths = [
-        sum(len(text) + len(text) % 2 for text in (str(k + 1), "\\".join(position)))
+        sum(len(text) + len(text) % 2 for text in texts)
         for k in range(scan.slices)
-        for position in [_position(scan, k)]
+        for texts in [(str(k + 1), "\\".join(position(scan, k)))]
     ]
     first = len(ct_bytes(ct_header(identity, scan, 0), None)) + 2 * scan.matrix**2
     return scan.slices * (first - lengths[0]) + sum(lengths)
@@ -151,7 +155,7 @@ def seg_bytes(
         for node in nodes
         if node.label
     ]
-    with warnings.catch_warnings():
+    with _WRITING, warnings.catch_warnings():
         # PatientAge may be the literal "N-A", as in one real case.
         warnings.simplefilter("ignore")
         seg = hd.seg.Segmentation(
@@ -171,18 +175,27 @@ def seg_bytes(
             content_description="SYNTHETIC lymph nodes",
             content_creator_name="Reader1",
             pixel_measures=hd.PixelMeasuresSequence(
-                pixel_spacing=[scan.spacing] * 2,
+                # dcmqi writes single precision.
+                pixel_spacing=[float(np.float32(scan.spacing))] * 2,
                 slice_thickness=scan.step,
                 spacing_between_slices=scan.step,
             ),
             series_description=identity.seg_description,
         )
     seg.PatientComments = SYNTHETIC
+    # Asked for beside the PatientIdentityRemoved of the CT (PS3.3 C.7.1.1).
+    seg.DeidentificationMethod = "SYNTHETIC, nobody to identify"
     seg.BodyPartExamined = identity.body_part
     for name in ("SeriesDate", "ContentDate", "InstanceCreationDate"):
         setattr(seg, name, "20230123")
     for name in ("SeriesTime", "ContentTime", "InstanceCreationTime"):
         setattr(seg, name, "000000")
+    for equipment in seg.ContributingEquipmentSequence:
+        if "ContributionDateTime" in equipment:
+            equipment["ContributionDateTime"].value = "20230123000000"
+    # As dcmqi does; left out by highdicom where slices between hold no node.
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SpacingBetweenSlices = repr(scan.step)
     for item in seg.DimensionOrganizationSequence:
         item.DimensionOrganizationUID = identity.uid("dimensions")
     for item in seg.DimensionIndexSequence:
@@ -190,7 +203,7 @@ def seg_bytes(
     return _part10(seg, explicit=True)
 
 
-def _position(scan: Scan, k: int) -> list[str]:
+def position(scan: Scan, k: int) -> list[str]:
     """ImagePositionPatient; y in exponent form, as the real converter wrote it."""
     x, y, z = scan.origin
     # Noise of a serialised sum, where the scan has some: the same in every run.
@@ -209,7 +222,7 @@ def _part10(dataset: Dataset, explicit: bool) -> bytes:
     meta.ImplementationVersionName = "NAPARI-TCIA-DEMO"
     dataset.file_meta = meta
     stream = io.BytesIO()
-    with warnings.catch_warnings(), config.disable_value_validation():
+    with _WRITING, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()

@@ -49,7 +49,8 @@ _LISTING = _of(
     "archive", "getSeries", "getCollectionValuesAndCounts", "getCollectionValues"
 )
 _ROWS = _of(
-    "archive", "getSeries", "getSeriesMetadata", "getSeriesSize", "getImage"
+    "archive", "getSeries", "getSeriesMetadata", "getSeriesMetaData", "getSeriesSize",
+    "getUpdatedSeries", "getContentsByName", "getImage",
 )  # fmt: skip
 _SERIES = _of("archive", "getSeries", "getSeriesMetadata", "getUpdatedSeries")
 _MANAGER = _of("collections")
@@ -99,6 +100,26 @@ class Fault:
         return replace(self, shot=shot)
 
 
+def both(first: Fault, second: Fault) -> Fault:
+    """Two faults at once, each with what was chosen about it."""
+
+    def rows(found: list[Row]) -> list[Row]:
+        return second.rows(first.rows(found))
+
+    def series(twin: Twin, one: TwinSeries) -> TwinSeries:
+        return second.series(twin, first.series(twin, one))
+
+    def zipped(members: list[Member], shot: Shot) -> list[Member]:
+        return second.members(first.members(members))
+
+    def reply(request: Request, healthy: Reply, shot: Shot) -> Reply:
+        after = first.reply(request, healthy, first.shot)
+        return second.reply(request, after, second.shot)
+
+    sentence = f"{first.sentence} {second.sentence}"
+    return Fault(sentence, rows=rows, series=series, zipped=zipped, reply=reply)
+
+
 def _zip(sentence: str, zipped: MembersHook) -> Fault:
     return Fault(sentence, _pixels, zipped=zipped)
 
@@ -112,8 +133,14 @@ _UNKNOWN_PARAMETER = (
 )
 _MISSING_UID = "A parameter, SeriesInstanceUID, is required for this API call."
 _DOWN = "<!DOCTYPE html><html><body><h1>Down for maintenance</h1></body></html>\n"
-_GONE = '{"errors":[{"status":"404","title":"The resource doesn\'t exist."}]}'
-_NO_SERVER = '{"status":400,"title":"[503] No server available"}'
+_GONE = (
+    '{"errors":[{"status":"404",'
+    '"title":"The resource you are looking for doesn\'t exist."}]}'
+)
+_NO_SERVER = (
+    '{"status":400,"title":"[503] '
+    '{\\n  \\"message\\": \\"No server available to handle the request\\"\\n}\\n"}'
+)
 
 HEALTHY = Fault("Nothing goes wrong.")
 FAULTS: dict[str, Fault] = {
@@ -169,6 +196,7 @@ FAULTS: dict[str, Fault] = {
         "Every NBIA request has moved to another host for good.",
         reply=hooks.instead(301, "", "", Location=ELSEWHERE),
     ),
+    "moved-https": Fault("Every NBIA request is sent to https.", reply=hooks.to_https),
     # Downloads that look well
     "html-200": Fault(
         "A maintenance page instead of a zip.",
@@ -197,6 +225,11 @@ FAULTS: dict[str, Fault] = {
     # Listings
     "licence-change": Fault(
         "Another licence on later looks.", _ROWS, 1, rows=hooks.licence_changed
+    ),
+    "licence-file": Fault(
+        "The LICENSE of a zip names another licence than the listing.",
+        _pixels,
+        rows=hooks.licence_changed,
     ),
     "count-mismatch": Fault(
         "The listing counts too many.", _ROWS, rows=hooks.counts_off

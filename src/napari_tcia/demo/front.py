@@ -27,8 +27,26 @@ _SUPPLEMENTS = (
     "MED_ABD_LYMPH_MASKS.zip",
 )
 
+_SECURE = """<p><code>certificate.pem</code> is the certificate of this archive, or of
+whoever signed it, as a PEM file. Get it from the person who runs the archive, not from
+a page. While the variable names it, other https addresses are not trusted: use this
+terminal for the class alone.</p>"""
+_PLAIN = """<p>This archive speaks plain http, and napari-tcia speaks that to its own
+machine only. If this page comes from another machine, bring the port to yours:</p>
+<pre>ssh -N -L PORT:localhost:PORT HOST</pre>
+<p>with the port and host of this page; HOST:PORT above is then
+<code>localhost:PORT</code>. For a class, whoever runs the archive had better serve
+https under the NAME by which the others know that machine:</p>
+<pre>openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=NAME \\
+  -addext subjectAltName=DNS:NAME -keyout key.pem -out certificate.pem
+napari-tcia serve --host 0.0.0.0 --certificate certificate.pem --key key.pem</pre>
+<p>and hand out <code>certificate.pem</code> and <code>https://NAME:PORT/</code>, with
+the port that the program printed.</p>"""
 
-def front(twin: Twin, request: Request, prefixes: Mapping[str, str]) -> Reply:
+
+def front(
+    twin: Twin, request: Request, prefixes: Mapping[str, str], secure: bool = False
+) -> Reply:
     """``/``, and ``/collection/<slug>/`` for every collection.
 
     Parameters
@@ -37,11 +55,13 @@ def front(twin: Twin, request: Request, prefixes: Mapping[str, str]) -> Reply:
     request : Request
     prefixes : mapping
         Path below which each service answers.
+    secure : bool
+        Whether the archive speaks https.
     """
     if request.method not in ("GET", "HEAD"):
         return Reply(status=405, headers={"Allow": "GET, HEAD"})
     if request.parts == ():
-        return _front(twin, prefixes)
+        return _front(twin, prefixes, secure)
     if len(request.parts) == 2 and request.parts[0] == LANDING.strip("/"):
         for holding in HOLDINGS:
             if holding.slug == request.parts[1]:
@@ -49,12 +69,8 @@ def front(twin: Twin, request: Request, prefixes: Mapping[str, str]) -> Reply:
     return not_found()
 
 
-def _front(twin: Twin, prefixes: Mapping[str, str]) -> Reply:
+def _front(twin: Twin, prefixes: Mapping[str, str], secure: bool) -> Reply:
     rows = "".join(_row(twin, holding) for holding in HOLDINGS)
-    variables = "\n".join(
-        f"NAPARI_TCIA_{name.upper()}=ADDRESS{prefix}"
-        for name, prefix in prefixes.items()
-    )
     files = "".join(
         f'<li><a href="files/{name}">{name}</a></li>'
         for name in (*_SUPPLEMENTS, *MANIFESTS)
@@ -68,16 +84,38 @@ def _front(twin: Twin, prefixes: Mapping[str, str]) -> Reply:
 be accepted:</p>
 <details><summary>Data usage policy</summary><pre>{escape(POLICY)}</pre></details>
 <h2>Connect</h2>
-<p>Set these variables, with the address of this page as your browser shows it (http,
-host and port, no slash at the end) in place of ADDRESS, and start napari.</p>
-<pre>{variables}</pre>
-<p>napari-tcia speaks plain http to its own machine only. If this page comes from
-another machine, bring the port to yours first: <code>ssh -N -L
-PORT:localhost:PORT HOST</code> with the port and host of this page. ADDRESS is
-then <code>http://localhost:PORT</code>.</p>
+<p>Paste this into a terminal, with the address of this page as your browser shows it
+in place of HOST:PORT.</p>
+{_paste(prefixes, secure)}
+{_SECURE if secure else _PLAIN}
 <h2>Files</h2>
 <ul>{files}</ul>"""
     return page("SYNTHETIC embedded archive of napari-tcia", body)
+
+
+def _paste(prefixes: Mapping[str, str], secure: bool) -> str:
+    """What to paste into bash and into PowerShell."""
+    address = f"{'https' if secure else 'http'}://HOST:PORT"
+    names = {
+        f"NAPARI_TCIA_{name.upper()}": f"$ADDRESS{prefix}"
+        for name, prefix in prefixes.items()
+    }
+    if secure:
+        names["REQUESTS_CA_BUNDLE"] = "certificate.pem"
+    bash = [
+        f"ADDRESS={address}",
+        *(f"export {name}={value}" for name, value in names.items()),
+        "napari",
+    ]
+    powershell = [
+        f'$ADDRESS = "{address}"',
+        *(f'$env:{name} = "{value}"' for name, value in names.items()),
+        "napari",
+    ]
+    return "".join(
+        f"<h3>{shell}</h3>\n<pre>{escape(chr(10).join(lines), quote=False)}</pre>\n"
+        for shell, lines in (("bash, zsh", bash), ("PowerShell", powershell))
+    )
 
 
 def _row(twin: Twin, holding: Holding) -> str:

@@ -152,6 +152,14 @@ HEAD_AND_NECK = Holding(
     location="Head-Neck",
     date="2022-09-15",
 )
+OTHER_LICENCE = replace(
+    LYMPH_NODES,
+    licence_name="Creative Commons Attribution-NonCommercial 3.0 Unported License",
+    licence_short="CC BY-NC 3.0",
+    licence_url="http://creativecommons.org/licenses/by-nc/3.0/",
+    licence_label="CC BY-NC 3.0",
+)
+"""A licence that no collection has: that of the faults which change one."""
 HOLDINGS = (
     LYMPH_NODES,
     LNQ,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from napari_tcia.demo.holdings import OTHER_LICENCE
 from napari_tcia.demo.messages import (
     ZIP_DATE,
     Disconnect,
@@ -72,9 +73,8 @@ def counts_off(rows: list[Row]) -> list[Row]:
 def licence_changed(rows: list[Row]) -> list[Row]:
     """Another licence wherever there was one."""
     other = {
-        "LicenseName": "Creative Commons Attribution-NonCommercial 3.0 "
-        "Unported License",
-        "LicenseURI": "http://creativecommons.org/licenses/by-nc/3.0/",
+        "LicenseName": OTHER_LICENCE.licence_name,
+        "LicenseURI": OTHER_LICENCE.licence_url,
     }
     return [row | other if "LicenseName" in row else row for row in rows]
 
@@ -89,8 +89,12 @@ def other_series(twin: Twin, series: TwinSeries) -> TwinSeries:
 
 
 def fewer_members(members: list[Member], shot: Shot) -> list[Member]:
-    """The last two are missing, and the zip is well closed all the same."""
-    return members[: max(1, len(members) - 2)]
+    """The last two images and what would follow are missing.
+
+    The zip is well closed all the same; as at NBIA, checksums come after the
+    last image or not at all.
+    """
+    return members[: max(_last_image(members) - 1, _first_image(members))]
 
 
 def without_licence(members: list[Member], shot: Shot) -> list[Member]:
@@ -99,27 +103,32 @@ def without_licence(members: list[Member], shot: Shot) -> list[Member]:
 
 
 def not_dicom(members: list[Member], shot: Shot) -> list[Member]:
-    """Something else of the same length in place of the last file."""
-    name, load = members[-1]
-    return [*members[:-1], (name, lambda: b"not DICOM\n".ljust(_size(load), b"."))]
+    """Something else of the same length in place of the last image."""
+    place = _last_image(members)
+    name, load = members[place]
+    other = (name, lambda: b"not DICOM\n".ljust(_size(load), b"."))
+    return [*members[:place], other, *members[place + 1 :]]
 
 
 def wrong_bytes(members: list[Member], shot: Shot) -> list[Member]:
     """One pixel of one slice is another; the zip's own CRC agrees with it."""
-    name, load = members[-1]
+    place = _last_image(members)
+    name, load = members[place]
 
     def altered() -> bytes:
         data = bytearray(_whole(load))
         data[-2] ^= 0x10
         return bytes(data)
 
-    return [*members[:-1], (name, altered)]
+    return [*members[:place], (name, altered), *members[place + 1 :]]
 
 
 def wrong_crc(members: list[Member], shot: Shot) -> list[Member]:
-    """The CRC of one member is not that of its bytes."""
-    name, load = members[-1]
-    return [*members[:-1], (_WrongCrc(str(name), ZIP_DATE), load)]
+    """The CRC of one image is not that of its bytes."""
+    place = _last_image(members)
+    name, load = members[place]
+    wrong = (_WrongCrc(str(name), ZIP_DATE), load)
+    return [*members[:place], wrong, *members[place + 1 :]]
 
 
 class _WrongCrc(zipfile.ZipInfo):
@@ -144,7 +153,7 @@ def absolute(members: list[Member], shot: Shot) -> list[Member]:
 
 def repeated(members: list[Member], shot: Shot) -> list[Member]:
     """A name that comes twice, with other bytes."""
-    return [*members, (members[-1][0], lambda: b"second")]
+    return [*members, (members[_last_image(members)][0], lambda: b"second")]
 
 
 def linked(members: list[Member], shot: Shot) -> list[Member]:
@@ -169,6 +178,19 @@ def bomb(members: list[Member], shot: Shot) -> list[Member]:
     zeros = bytes(_BLOCK)
     info = zipfile.ZipInfo("00000000.dcm", ZIP_DATE)
     return [*members[:1], (info, lambda: (zeros for _ in range(blocks))), *members[1:]]
+
+
+def _is_image(member: Member) -> bool:
+    name = member[0]
+    return (name if isinstance(name, str) else name.filename).endswith(".dcm")
+
+
+def _first_image(members: list[Member]) -> int:
+    return next(k for k, member in enumerate(members) if _is_image(member))
+
+
+def _last_image(members: list[Member]) -> int:
+    return max(k for k, member in enumerate(members) if _is_image(member))
 
 
 def _whole(load: Load) -> bytes:
@@ -211,6 +233,12 @@ def closed(request: Request, reply: Reply, shot: Shot) -> Reply:
 def crashed(request: Request, reply: Reply, shot: Shot) -> Reply:
     """The 500 of an endpoint that failed."""
     return crash()
+
+
+def to_https(request: Request, reply: Reply, shot: Shot) -> Reply:
+    """The same place under https, where nothing listens."""
+    where = f"https://{request.headers.get('host', '')}/"
+    return Reply(status=301, headers={"Location": where})
 
 
 def busy(request: Request, reply: Reply, shot: Shot) -> Reply:
@@ -287,10 +315,18 @@ def bad_escape(request: Request, reply: Reply, shot: Shot) -> Reply:
     return _sub(reply, rb'"Collection":"', rb'"Collection":"\\x')
 
 
+_OLDER = {
+    b"MaxSubmissionTimestamp": b"TimeStamp",
+    b"DataDescriptionURI": b"CollectionURI",
+}
+
+
 def older_keys(request: Request, reply: Reply, shot: Shot) -> Reply:
     """Rows with the keys and dates of v1, numbers as text, spaces in CSV headers."""
     if reply.content_type == "text/csv" and isinstance(reply.body, bytes):
         header, _, rest = reply.body.partition(b"\n")
+        for new, old in _OLDER.items():
+            header = header.replace(new, old)
         spaced = re.sub(rb"(?<=[a-z])(?=[A-Z])|(?<=[a-zS])(?=UID)", b" ", header)
         return replace(reply, body=spaced + b"\n" + rest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from napari_tcia.demo.faults import Fault
@@ -49,10 +49,18 @@ def image_zip(
     if licence:
         members.insert(0, ("LICENSE", lambda: licence))
     return Reply(
-        stream_zip(fault.members(members)),
+        _sent(twin, sent.uid, order, fault.members(members)),
         "application/octet-stream",
         headers={"Content-Disposition": f'attachment; filename="{one.uid}.zip"'},
     )
+
+
+def _sent(
+    twin: Twin, uid: str, order: Sequence[int], members: Sequence[Member]
+) -> Iterator[bytes]:
+    """The zip; painting ends with it, or with the client."""
+    with twin.painting(uid, order):
+        yield from stream_zip(members)
 
 
 def stored_order(one: TwinSeries) -> list[int]:

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 Row = dict[str, Any]
@@ -16,6 +17,10 @@ Member = tuple[str | zipfile.ZipInfo, Load]
 """A zip member: its name, and what loads its bytes when its turn comes."""
 
 ZIP_DATE = (2023, 3, 31, 0, 0, 0)
+PIXELS = (
+    "getImage", "getImageWithMD5Hash", "getDCMImage", "getSingleImage", "getThumbnail",
+)  # fmt: skip
+"""Endpoints of NBIA that send images."""
 
 
 class Disconnect(Exception):
@@ -45,8 +50,7 @@ class Request:
     @property
     def wants_pixels(self) -> bool:
         """Whether it asks for images."""
-        names = ("getImage", "getImageWithMD5Hash", "getSingleImage")
-        return self.service == "archive" and self.endpoint in names
+        return self.service == "archive" and self.endpoint in PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,54 @@ def json_reply(
 
 
 def rows_reply(rows: Sequence[Row], query: Mapping[str, str]) -> Reply:
-    """Answer with rows; nothing found is an empty body, not an empty list."""
+    """Answer with rows as JSON, or in the ``format`` asked for.
+
+    Nothing found is an empty body, not an empty list; another format than
+    ``json``, ``csv``, ``html`` and ``xml`` makes the server fail.
+    """
     if not rows:
         return Reply(content_type="application/json")
-    if query.get("format", "json").lower() == "csv":
+    kind = query.get("format", "json").lower()
+    if kind in ("csv", "csvquoted"):
         return Reply(to_csv(rows), "text/csv")
-    return json_reply(rows)
+    if kind == "html":
+        return Reply(_to_html(rows), "text/html")
+    if kind == "xml":
+        return Reply(_to_xml(rows), "application/xml")
+    if kind == "json":
+        return json_reply(rows)
+    return Reply(b"Server was not able to process your request", "text/plain", 500)
+
+
+def _to_html(rows: Sequence[Row]) -> bytes:
+    """Rows as one table without a page around it."""
+    names = tuple(dict.fromkeys(key for row in rows for key in row))
+    cells = [
+        "".join(
+            f"<TD>{escape(str(row[key])) if key in row else '&nbsp;'}</TD>"
+            for key in names
+        )
+        for row in rows
+    ]
+    lines = "".join(f"<TR>{line}</TR>" for line in cells)
+    head = "".join(f"<TH>{name}</TH>" for name in names)
+    table = f"<TABLE BORDER=1><TR>{head}</TR>{lines}</TABLE>"
+    return f"<P ALIGN='center'>{table}</P>".encode()
+
+
+def _to_xml(rows: Sequence[Row]) -> bytes:
+    """Rows as elements that name the Java type of each value."""
+    types = {bool: "Boolean", int: "Integer", str: "String"}
+    lines = [
+        "".join(
+            f"<{key} type='java.lang.{types[type(value)]}'>{escape(str(value))}</{key}>"
+            for key, value in row.items()
+        )
+        for row in rows
+    ]
+    body = "".join(f"<Row>{line}</Row>" for line in lines)
+    head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+    return f"{head}<Results>{body}</Results>".encode()
 
 
 def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
@@ -112,12 +158,18 @@ def crash() -> Reply:
     return Reply(text, "text/plain", status=500)
 
 
+_STYLE = (
+    "body{font-family:sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse}pre{background:#eee;padding:.5em;overflow:auto}"
+)
+
+
 def page(title: str, body: str, status: int = 200) -> Reply:
     """A plain HTML page."""
     text = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
     return Reply(text.encode(), "text/html; charset=utf-8", status)
 
@@ -130,11 +182,14 @@ def not_found() -> Reply:
 def stream_zip(members: Sequence[Member]) -> Iterator[bytes]:
     """Zip `members` on the fly, deflated, sizes in data descriptors."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(sink, "w") as archive:
         for name, load in members:
             plain = isinstance(name, str)
             info = zipfile.ZipInfo(name, ZIP_DATE) if isinstance(name, str) else name
             info.compress_type = zipfile.ZIP_DEFLATED
+            # The level of the archive itself does not reach a member given by its
+            # ZipInfo, which would be deflated at 6: five times as slow.
+            info._compresslevel = 1  # type: ignore[attr-defined]
             # Servers check no names; a name that comes twice is written twice.
             archive.NameToInfo.clear()
             data = load()

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from napari_tcia.demo import downloads, simple_search
 from napari_tcia.demo.faults import HEALTHY, Fault
 from napari_tcia.demo.holdings import HOLDINGS
-from napari_tcia.demo.images import image_zip, md5_of, single_image, tag_rows
 from napari_tcia.demo.manifests import manifest
 from napari_tcia.demo.messages import (
     Reply,
@@ -16,15 +16,15 @@ from napari_tcia.demo.messages import (
     Row,
     crash,
     json_reply,
-    no_access,
     not_found,
     refusal,
     rows_reply,
     to_csv,
 )
-from napari_tcia.demo.policy import POLICY, licence_text
+from napari_tcia.demo.policy import POLICY
 from napari_tcia.demo.rows import (
     METADATA_COLUMNS,
+    SPECIES,
     fits,
     iso,
     made_up_rows,
@@ -50,6 +50,10 @@ class Ask:
     query: Mapping[str, str]
     fault: Fault = HEALTHY
 
+    def says(self, key: str, wanted: str) -> bool:
+        """Whether a field has a value, in whatever case."""
+        return self.query.get(key, "").lower() == wanted
+
 
 @dataclass(slots=True)
 class Nbia:
@@ -60,16 +64,23 @@ class Nbia:
     twin : Twin
     listing : int
         At least so many series are listed; the added ones have no pixels.
+
+    Attributes
+    ----------
+    listed : list of Row
+        v4 rows of all series; those of the twin have no ``FileSize`` yet, which
+        takes time.
     """
 
     twin: Twin
     listing: int = 0
-    _rows: list[Row] = field(init=False)
+    listed: list[Row] = field(init=False)
 
     def __post_init__(self) -> None:
         held = [series_row(one) for one in self.twin.series.values()]
-        added = made_up_rows(max(0, self.listing - len(held)))
-        self._rows = [*held, *added]
+        patients = {row["PatientID"] for row in held}
+        added = made_up_rows(max(0, self.listing - len(held)), patients)
+        self.listed = [*held, *added]
 
     def answer(self, request: Request, fault: Fault = HEALTHY) -> Reply:
         """The reply to a request below the archive's base."""
@@ -87,8 +98,8 @@ class Nbia:
         if request.method not in found.methods:
             return Reply(status=405, headers={"Allow": ", ".join(found.methods)})
         for key in query:
-            if version == "v4" and key not in found.allowed:
-                names = ", ".join(sorted(found.allowed - {"format"}))
+            if version == "v4" and found.allowed and key not in found.allowed:
+                names = ", ".join(sorted(found.allowed))
                 return refusal(
                     f"Invalid query parameter: '{key}'. "
                     f"Allowed parameters are: [{names}]"
@@ -103,18 +114,22 @@ class Nbia:
 
     def rows(self, ask: Ask, query: Mapping[str, str] | None = None) -> list[Row]:
         """v4 series rows that fit a query, by default that of the request."""
-        sized = [
-            row | {"FileSize": self.twin.file_size(row["SeriesInstanceUID"])}
-            if row["FileSize"] is None
-            else row
-            for row in self._found(ask, query)
-        ]
-        return ask.fault.rows(sized)
+        return self.sized(ask, self._found(ask, query))
+
+    def sized(self, ask: Ask, rows: Iterable[Row]) -> list[Row]:
+        """Listed rows with their ``FileSize``, as the fault in force has them."""
+        return ask.fault.rows(
+            [
+                row | {"FileSize": self.twin.file_size(row["SeriesInstanceUID"])}
+                if row["FileSize"] is None
+                else row
+                for row in rows
+            ]
+        )
 
     def _found(self, ask: Ask, query: Mapping[str, str] | None = None) -> list[Row]:
-        """The same rows; those of the twin have no ``FileSize``, which takes time."""
         wanted = ask.query if query is None else query
-        return [row for row in self._rows if fits(row, wanted, ask.version)]
+        return [row for row in self.listed if fits(row, wanted, ask.version)]
 
     def _values(self, key: str, counts: bool, ask: Ask) -> Reply:
         patients: dict[str, set[str]] = {}
@@ -156,9 +171,7 @@ class Nbia:
         return self._shown(ask, self.rows(ask))
 
     def _updated(self, ask: Ask) -> Reply:
-        new = {row["SeriesInstanceUID"] for row in self._since(ask, "%d/%m/%Y")}
-        rows = [r for r in self.rows(ask, {}) if r["SeriesInstanceUID"] in new]
-        return self._shown(ask, rows)
+        return self._shown(ask, self.sized(ask, self._since(ask, "%d/%m/%Y")))
 
     def _shown(self, ask: Ask, rows: list[Row]) -> Reply:
         return rows_reply(
@@ -176,14 +189,13 @@ class Nbia:
         return [row for row in self._found(ask) if iso(row["DateReleased"]) > after]
 
     def _metadata(self, ask: Ask) -> Reply:
-        wanted = _uids(ask.query["list"])
-        rows = [
-            metadata_row(row, self.twin)
-            for row in self.rows(ask, {})
-            if row["SeriesInstanceUID"] in wanted
-        ]
-        if ask.query.get("format", "").lower() == "json":
+        wanted = set(_uids(ask.query["list"]))
+        found = [row for row in self.listed if row["SeriesInstanceUID"] in wanted]
+        rows = [metadata_row(row, self.twin) for row in self.sized(ask, found)]
+        if ask.query.get("format", "csv-download").lower() != "csv-download":
             return rows_reply(rows, ask.query)
+        if not rows:
+            return Reply()
         attachment = {"Content-Disposition": "attachment; filename=SeriesMetaData.csv"}
         return Reply(to_csv(rows, METADATA_COLUMNS), "text/csv", headers=attachment)
 
@@ -206,47 +218,22 @@ class Nbia:
         uids = one.sop_uids if one else ()
         return rows_reply([{"SOPInstanceUID": uid} for uid in uids], ask.query)
 
-    def _image(self, ask: Ask) -> Reply:
-        return self._zip(ask, ask.query.get("IncludeMD5", "").lower() == "yes", True)
+    def _species(self, ask: Ask) -> Reply:
+        # Here alone the keys begin in lower case.
+        row = {key[0].lower() + key[1:]: value for key, value in SPECIES.items()}
+        return rows_reply([row], ask.query)
 
-    def _image_md5(self, ask: Ask) -> Reply:
-        return self._zip(ask, True, False)
+    def _species_counts(self, ask: Ask) -> Reply:
+        people = {(row["Collection"], row["PatientID"]) for row in self.listed}
+        code = SPECIES["SpeciesCode"]
+        return json_reply([{"criteria": code, "count": str(len(people))}])
 
-    def _zip(self, ask: Ask, md5: bool, licensed: bool) -> Reply:
-        uid = ask.query["SeriesInstanceUID"]
-        one = self.twin.series.get(uid)
-        if one is None:
-            return no_access(ask.version, uid)
-        licence = b""
-        if licensed:
-            (row,) = self.rows(ask, {"SeriesInstanceUID": uid})
-            holding = one.case.holding
-            named = row.get("LicenseName") == holding.licence_name
-            short = holding.licence_short if named else row.get("LicenseName", "")
-            licence = licence_text(row, short)
-        renamed = ask.query.get("NewFileNames", "").lower() == "yes"
-        return image_zip(self.twin, one, licence, renamed, md5, ask.fault)
-
-    def _single(self, ask: Ask) -> Reply:
-        uid = ask.query["SeriesInstanceUID"]
-        one = self.twin.series.get(uid)
-        if one is None:
-            return no_access(ask.version, uid)
-        return single_image(self.twin, one, ask.query["SOPInstanceUID"])
-
-    def _md5(self, ask: Ask) -> Reply:
-        return md5_of(self.twin, ask.query["SOPInstanceUID"])
-
-    def _tags(self, ask: Ask) -> Reply:
-        uid = ask.query["SeriesUID"]
-        one = self.twin.series.get(uid)
-        if one is None:
-            return no_access(ask.version, uid)
-        return rows_reply(tag_rows(self.twin, one), ask.query)
+    def _timepoints(self, ask: Ask) -> Reply:
+        return json_reply({"maxTimepoints": 0, "minTimepoints": 0})
 
     def _descriptions(self, ask: Ask) -> Reply:
         wanted = ask.query.get("collectionName", "")
-        held = {row["Collection"] for row in self._rows}
+        held = {row["Collection"] for row in self.listed}
         rows: list[Row] = [
             {
                 "description": f"<p>{one.title}. <b>SYNTHETIC</b>: phantoms.</p>",
@@ -264,7 +251,7 @@ class Nbia:
         wanted = ask.query["DOI"].lower()
         found = {}
         by_series = ask.query.get("CollectionOrSeries", "").lower() == "series"
-        for row in self._rows:
+        for row in self.listed:
             if row["DataDescriptionURI"].lower() == wanted:
                 facts = {
                     "collection": row["Collection"],
@@ -295,6 +282,8 @@ class _BadValue(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
+    """How it answers; without `allowed`, fields may have any name."""
+
     answer: Callable[[Nbia, Ask], Reply]
     allowed: frozenset[str]
     required: tuple[str, ...] = ()
@@ -313,11 +302,21 @@ def _get(
     return _Endpoint(answer, allowed, must, versions or ("v4", "v1"))
 
 
-def _post(
-    answer: Callable[[Nbia, Ask], Reply], required: str, optional: str
+def _send(
+    answer: Callable[[Nbia, Ask], Reply],
+    required: Iterable[str],
+    optional: Iterable[str] = (),
 ) -> _Endpoint:
-    allowed = frozenset((required, optional, "format"))
-    return _Endpoint(answer, allowed, (required,), ("v4",), ("POST",))
+    """An endpoint that sends images: it knows no ``format``."""
+    must = tuple(required)
+    return _Endpoint(answer, frozenset((*must, *optional)), must)
+
+
+def _post(
+    answer: Callable[[Nbia, Ask], Reply], required: str = "", *optional: str
+) -> _Endpoint:
+    must = (required,) if required else ()
+    return _Endpoint(answer, frozenset((*must, *optional)), must, ("v4",), ("POST",))
 
 
 def _value_list(key: str, filters: Iterable[str]) -> dict[str, _Endpoint]:
@@ -363,16 +362,39 @@ _ENDPOINTS: dict[str, _Endpoint] = {
     "getSeriesMetaData": _get(Nbia._words, _UID, (), "v1"),
     "getSeriesSize": _get(Nbia._size, _UID),
     "getSOPInstanceUIDs": _get(Nbia._sops, _UID),
-    "getImage": _get(Nbia._image, _UID, ("NewFileNames", "IncludeMD5")),
-    "getImageWithMD5Hash": _get(Nbia._image_md5, _UID),
-    "getSingleImage": _get(Nbia._single, (*_UID, "SOPInstanceUID")),
-    "getMD5HashForImage": _get(Nbia._md5, ("SOPInstanceUID",)),
-    "getDicomTags": _get(Nbia._tags, ("SeriesUID",), (), "v4"),
+    "getImage": _send(downloads.image, _UID, ("NewFileNames", "IncludeMD5")),
+    "getImageWithMD5Hash": _send(downloads.image_with_md5, _UID),
+    "getDCMImage": _send(
+        downloads.dcm_image, _UID, ("IncludeAnnotation", "MD5Verification")
+    ),
+    "getSingleImage": _send(downloads.single, (*_UID, "SOPInstanceUID")),
+    "getThumbnail": _post(downloads.thumbnail, "", "seriesUID", "objectUID"),
+    "getMD5HashForImage": _send(downloads.md5, ("SOPInstanceUID",)),
+    "getMD5Hierarchy": _post(
+        downloads.md5_hierarchy, "",
+        "Collection", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
+    ),
+    "getDicomTags": _get(downloads.tags, ("SeriesUID",), (), "v4"),
+    "getSpeciesTax": _get(Nbia._species, (), (), "v4"),
+    "getSpeciesValuesAndCounts": _get(Nbia._species_counts, (), (), "v4"),
+    "getMinMaxTimepoints": _get(Nbia._timepoints, (), (), "v4"),
     "getCollectionDescriptions": _get(
         Nbia._descriptions, (), ("collectionName",), "v4"
     ),
-    "getCollectionOrSeriesForDOI": _post(Nbia._by_doi, "DOI", "CollectionOrSeries"),
+    "getCollectionOrSeriesForDOI": _post(
+        Nbia._by_doi, "DOI", "CollectionOrSeries", "format"
+    ),
+    "getSimpleSearch": _post(simple_search.search),
     "getManifestText": _post(Nbia._manifest, "list", "includeAnnotation"),
+    "getManifestForSimpleSearch": _post(simple_search.manifest_for_search),
+    "getManifestForCollection": _post(
+        simple_search.manifest_for_collection,
+        "collection", "visibility", "includeAnnotation",
+    ),
+    "getManifestFromPatientStudySeries": _post(
+        simple_search.manifest_for_ids, "",
+        "patientIDs", "studyUIDs", "seriesUIDs", "anyOrAll", "includeAnnotation",
+    ),
     "getContentsByName": _get(Nbia._shared_list, ("name",), (), "v1"),
     "getUserAgreementTxt": _get(Nbia._policy, (), (), "v1"),
 }  # fmt: skip

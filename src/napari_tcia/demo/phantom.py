@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tcia.demo.anatomy import paint_anatomy
+from napari_tcia.demo.shapes import Canvas, paint_ellipsoid
 from napari_tcia.demo.truth import (
     AXIAL,
     Affine,
@@ -20,9 +21,6 @@ from napari_tcia.demo.truth import (
     make_labels,
     make_nodes,
 )
-
-if TYPE_CHECKING:
-    from napari_tcia.demo.shapes import Canvas
 
 __all__ = [
     "AXIAL",
@@ -82,10 +80,6 @@ def make_ct(
     (stop - first, J, I) ndarray of int16
         With partial volume and correlated noise; the same whatever the range.
     """
-    # Late, as scipy comes with them: the archive is up before anything is painted.
-    from napari_tcia.demo.anatomy import paint_anatomy
-    from napari_tcia.demo.shapes import Canvas
-
     z, y, x = (
         ((scan.origin[axis] + size * steps - scan.offset[axis]) / scan.scale).astype(
             np.float32
@@ -102,24 +96,26 @@ def make_ct(
     for node in nodes:
         _paint_node(canvas, scan, node)
     texture, strength = _noise(scan.seed, scan.matrix)
-    for k, plane in enumerate(canvas.hu, start=first):
+    # A scanner fills what lies outside its circle of reconstruction.
+    circle = np.hypot(*np.ogrid[-1 : 1 : scan.matrix * 1j, -1 : 1 : scan.matrix * 1j])
+    outside = circle > 1
+    pixels = np.empty(air.shape, dtype=np.int16)
+    for k, (plane, whole) in enumerate(
+        zip(canvas.hu, pixels, strict=True), start=first
+    ):
         down, right = np.random.default_rng([scan.seed, 4, k]).integers(
             0, np.array(texture.shape) - scan.matrix, endpoint=True
         )
         patch = texture[down : down + scan.matrix, right : right + scan.matrix]
         plane += patch * strength
-    np.clip(canvas.hu, -1024, 3071, out=canvas.hu)
-    # A scanner fills what lies outside its circle of reconstruction.
-    circle = np.hypot(*np.ogrid[-1 : 1 : scan.matrix * 1j, -1 : 1 : scan.matrix * 1j])
-    canvas.hu[:, circle > 1] = -1024
-    np.rint(canvas.hu, out=canvas.hu)
-    return canvas.hu.astype(np.int16)
+        np.clip(plane, -1024, 3071, out=plane)
+        plane[outside] = -1024
+        whole[:] = np.rint(plane, out=plane)
+    return pixels
 
 
 def _paint_node(canvas: Canvas, scan: Scan, node: Node) -> None:
     """Soft edges over 1.8 mm, then what lies in the node."""
-    from napari_tcia.demo.shapes import paint_ellipsoid
-
     centre = (np.asarray(node.centre) - scan.offset) / scan.scale
     semi = np.asarray(node.semi_axes) / scan.scale
     axes = np.asarray(node.rotation)
@@ -157,15 +153,14 @@ def _noise(seed: int, matrix: int) -> tuple[NDArray[np.float32], NDArray[np.floa
     of it in the middle of the body. Every slice takes its own patch of the
     field, which is drawn once.
     """
-    from scipy.ndimage import gaussian_filter
-
     side = matrix + 512
-    white = np.random.default_rng([seed, 4]).standard_normal(
-        (side, side), dtype=np.float32
-    )
-    noise = gaussian_filter(white, 0.6, mode="wrap", truncate=2.5)
-    noise -= np.float32(0.8) * gaussian_filter(white, 2.0, mode="wrap", truncate=2.5)
-    noise *= np.float32(12.0 / noise.std())
+    white = np.random.default_rng([seed, 4]).standard_normal((side, side))
+    down, right = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)
+    square = -2 * np.pi**2 * (down**2 + right**2)
+    # Two Gaussian filters of 0.6 and 2 pixels, the second taken from the first.
+    band = np.exp(square * 0.6**2) - 0.8 * np.exp(square * 2.0**2)
+    field = np.fft.irfft2(np.fft.rfft2(white) * band, s=white.shape)
+    noise = (field * (12.0 / field.std())).astype(np.float32)
     y, x = np.ogrid[-1 : 1 : matrix * 1j, -1 : 1 : matrix * 1j]
     strength = np.asarray(1.12 - 0.35 * np.minimum(x * x + y * y, 1), dtype=np.float32)
     return noise, strength

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_tcia.demo.holdings import HOLDINGS, OTHER_LICENCE
 from napari_tcia.demo.messages import Row
 
 POLICY = """\
@@ -18,20 +19,23 @@ the policy that its users must accept.
    users, and must ask the same of them.
 5. Keep to the licence of each collection besides.
 """
+SHORT_NAMES = {
+    one.licence_name: one.licence_short for one in (*HOLDINGS, OTHER_LICENCE)
+}
+"""Short name of each licence, by the name in listings."""
 
 
-def licence_text(row: Row, short: str) -> bytes:
+def licence_text(row: Row) -> bytes:
     """The LICENSE member of a zip; empty for a series that names no licence.
 
     Parameters
     ----------
     row : Row
         v4 row of the series.
-    short : str
-        Short name of its licence.
     """
     if "LicenseName" not in row:
         return b""
+    short = SHORT_NAMES.get(row["LicenseName"], row["LicenseName"])
     return (
         f"License Information. The {row['Collection']} collection is distributed "
         f"under the {short} at {row['LicenseURI']} By downloading the data, you "

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from napari_tcia.core.model import TWIN_UID_ROOT
+from napari_tcia.demo.holdings import LNQ
 from napari_tcia.demo.messages import Row
 from napari_tcia.demo.twin import Twin, TwinSeries
 
-LISTING = "SYNTHETIC-Listing"
-"""Collection of the rows that lengthen a listing."""
+LISTED = replace(
+    LNQ,
+    name="SYNTHETIC-Listing",
+    slug="synthetic-listing",
+    doi="10.5072/synthetic.listing",
+    date="2020-01-02",
+)
+"""Collection of rows that lengthen a listing beyond what a real one has."""
+LNQ_PATIENTS = 513
+"""Patients of Mediastinal-Lymph-Node-SEG, each with a CT and a SEG."""
 METADATA_COLUMNS = (
     "PatientID", "PatientName", "PatientSex", "EthnicGroup", "Phantom", "SpeciesCode",
     "SpeciesDescription", "StudyInstanceUID", "StudyDate", "StudyDesc",
@@ -33,7 +43,8 @@ _NEW_IN_V4 = (
     "ReleasedStatus", "Authorized",
 )  # fmt: skip
 _BODY_PARTS = ("CHEST", "ABDOMEN", "PELVIS", "CHEST/ABD", "BREAST", "LUNG", "")
-_SPECIES = {"SpeciesCode": "337915000", "SpeciesDescription": "Homo sapiens"}
+SPECIES = {"SpeciesCode": "337915000", "SpeciesDescription": "Homo sapiens"}
+"""Of every patient."""
 
 
 def series_row(one: TwinSeries) -> Row:
@@ -41,7 +52,7 @@ def series_row(one: TwinSeries) -> Row:
     case, identity = one.case, one.case.identity
     is_ct = one.modality == "CT"
     scanner = is_ct and bool(identity.manufacturer)
-    released = _american(case.holding.date.replace("-", ""))
+    released = american(case.holding.date)
     maker, model = "QIICR", "https://github.com/QIICR/dcmqi.git"
     if is_ct:
         maker, model = identity.manufacturer, identity.model
@@ -72,7 +83,7 @@ def series_row(one: TwinSeries) -> Row:
         "ReleasedStatus": "Yes",
         "DateReleased": released,
         "StudyDesc": identity.description,
-        "StudyDate": _american(identity.study_date),
+        "StudyDate": american(identity.study_date),
         "ThirdPartyAnalysis": "NO",
         "Authorized": 1,
     }
@@ -80,30 +91,43 @@ def series_row(one: TwinSeries) -> Row:
     return {key: value for key, value in row.items() if value != ""}
 
 
-def made_up_rows(count: int) -> Iterator[Row]:
-    """Rows without pixels behind them: CT and SEG in turn, three pairs a patient."""
+def made_up_rows(count: int, held: Collection[str] = ()) -> Iterator[Row]:
+    """Rows without pixels behind them: CT and SEG in turn.
+
+    First those that `LNQ` has besides the patients who are `held`, one pair a
+    patient, until it has as many series as in reality; then those of a
+    collection of their own, three pairs a patient.
+    """
+    numbers = range(1, LNQ_PATIENTS + 1)
+    names = [name for n in numbers if (name := f"case_{n:04d}") not in held]
     for number in range(count):
         pair, is_seg = divmod(number, 2)
+        other = pair - len(names)
+        in_lnq = other < 0
+        patient = names[pair] if in_lnq else f"ROW-{other // 3:05d}"
+        holding = LNQ if in_lnq else LISTED
+        part = _BODY_PARTS[other % len(_BODY_PARTS)]
+        day = american(holding.date)
         row: Row = {
             "SeriesInstanceUID": f"{TWIN_UID_ROOT}{2 * 10**37 + number}",
             "StudyInstanceUID": f"{TWIN_UID_ROOT}{3 * 10**37 + pair}",
             "Modality": "SEG" if is_seg else "CT",
             "SeriesDescription": f"SYNTHETIC row {number}",
-            "BodyPartExamined": _BODY_PARTS[pair % len(_BODY_PARTS)],
+            "BodyPartExamined": "CHEST" if in_lnq else part,
             "SeriesNumber": 300 if is_seg else pair % 9 + 1,
-            "Collection": LISTING,
+            "Collection": holding.name,
             "Site": "SYNTHETIC",
-            "PatientID": f"ROW-{pair // 3:05d}",
+            "PatientID": patient,
             "PatientSex": "MF"[pair // 3 % 2],
             "Manufacturer": "QIICR" if is_seg else "",
             "ImageCount": 1 if is_seg else 40 + pair % 700,
-            "MaxSubmissionTimestamp": "01-02-2020",
-            "LicenseName": "Creative Commons Attribution 4.0 International License",
-            "LicenseURI": "https://creativecommons.org/licenses/by/4.0/",
-            "DataDescriptionURI": "https://doi.org/10.5072/synthetic.listing",
+            "MaxSubmissionTimestamp": day,
+            "LicenseName": holding.licence_name,
+            "LicenseURI": holding.licence_url,
+            "DataDescriptionURI": f"https://doi.org/{holding.doi}",
             "FileSize": 972_470 if is_seg else 525_390 * (40 + pair % 700),
             "ReleasedStatus": "Yes",
-            "DateReleased": "01-02-2020",
+            "DateReleased": day,
             "StudyDesc": "SYNTHETIC",
             "StudyDate": "01-02-2020",
             "ThirdPartyAnalysis": "NO",
@@ -135,7 +159,7 @@ def patient_rows(rows: Iterable[Row], version: str) -> list[Row]:
             **sex,
             "Collection": row["Collection"],
             "Phantom": "YES",
-            **_SPECIES,
+            **SPECIES,
             **({"Authorized": 1} if version == "v4" else {}),
         }
     return list(found.values())
@@ -176,7 +200,7 @@ def metadata_row(row: Row, twin: Twin) -> Row:
     return row | {
         "PatientName": row["PatientID"],
         "Phantom": "YES",
-        **_SPECIES,
+        **SPECIES,
         "StudyID": row["PatientID"],
         "SeriesNumber": "" if number is None else f"{number:.6f}",
         "PixelSpacing(mm)-Row": f"{one.case.scan.spacing:.6f}" if one else "",
@@ -229,7 +253,9 @@ def iso(american: str) -> str:
     return f"{year}-{month}-{day}"
 
 
-def _american(date: str) -> str:
+def american(date: str) -> str:
+    """YYYY-MM-DD or YYYYMMDD as MM-DD-YYYY."""
+    date = date.replace("-", "")
     return f"{date[4:6]}-{date[6:]}-{date[:4]}"
 
 

@@ -7,12 +7,10 @@ client anywhere it did not choose.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shutil
-import signal
 import socket
 import socketserver
+import ssl
 import sys
 import tempfile
 import threading
@@ -26,8 +24,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from napari_tcia.core.settings import Settings, is_loopback
+from napari_tcia.core.settings import Settings
 from napari_tcia.demo.bucket import Bucket
+from napari_tcia.demo.cases import all_cases
 from napari_tcia.demo.citations import datacite, doi
 from napari_tcia.demo.front import front
 from napari_tcia.demo.messages import Disconnect, Reply, Request, crash
@@ -35,8 +34,8 @@ from napari_tcia.demo.nbia import Nbia
 from napari_tcia.demo.routes import PREFIXES, parse
 from napari_tcia.demo.services import collection_manager, supplements
 from napari_tcia.demo.small_collections import small_cases
-from napari_tcia.demo.twin import Twin, all_cases
-from napari_tcia.demo.when import Trigger
+from napari_tcia.demo.twin import Twin
+from napari_tcia.demo.when import Triggers
 from napari_tcia.errors import UsageError
 
 _EVERYWHERE = ("", "0.0.0.0", "::")
@@ -62,12 +61,12 @@ class EmbeddedArchive:
     Parameters
     ----------
     cases : int
-        Cases of CT Lymph Nodes.
+        Cases of CT Lymph Nodes, of which there are 176.
     full_size : bool
         512 x 512 pixels and thin slices.
     fault : str, optional
-        A name of `napari_tcia.demo.faults.FAULTS`, and perhaps when it happens:
-        see `napari_tcia.demo.when`.
+        Names of `napari_tcia.demo.faults.FAULTS` joined by ``+``, each perhaps
+        with when it happens: see `napari_tcia.demo.when`.
     port : int
         0 takes a free one.
     cache_dir : Path, optional
@@ -76,16 +75,22 @@ class EmbeddedArchive:
     host : str
         Address to listen on; by default nobody else can reach it.
     listing : int
-        At least so many series are listed; the added ones have no pixels.
+        At least so many series are listed; the added ones have no pixels. With
+        176 cases, 1384 are those of the two real collections of lymph nodes and
+        six more.
     rate : float, optional
         Most bytes per second of one answer.
     latency : float
         Seconds before each answer.
+    certificate, key : Path, optional
+        PEM files; with them the archive speaks https alone. The certificate
+        must name `host` for clients to trust it.
 
     Raises
     ------
     UsageError
-        Unknown fault, or an address or port that cannot be had.
+        Unknown fault, an address or port that cannot be had, or a certificate
+        or key that cannot be used.
     """
 
     def __init__(
@@ -99,6 +104,8 @@ class EmbeddedArchive:
         listing: int = 0,
         rate: float | None = None,
         latency: float = 0.0,
+        certificate: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         self._own_cache = cache_dir is None
         self._host = host
@@ -110,11 +117,12 @@ class EmbeddedArchive:
         self._open: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
         self.fault = fault
+        self._tls = _tls(certificate, key)
         try:
-            self._server = _Server((host, port), self)
+            self._server = _Server((host, port), self, self._tls)
         except OSError as error:
             raise UsageError(
-                f"Port {port} of {host} cannot be used: {error.strerror}.",
+                f"Port {port} of {host} cannot be used: {error.strerror or error}.",
                 "Choose another, or 0 for a free one.",
             ) from error
         self.folder = cache_dir or Path(tempfile.mkdtemp(prefix="napari-tcia-demo-"))
@@ -130,7 +138,7 @@ class EmbeddedArchive:
 
     @fault.setter
     def fault(self, text: str | None) -> None:
-        self._trigger = Trigger(text, self._stop)
+        self._triggers = Triggers(text, self._stop)
         self._fault = text
 
     @property
@@ -147,7 +155,8 @@ class EmbeddedArchive:
     def bases(self) -> dict[str, str]:
         """Base address of each service: archive, collections, datacite, idc, files."""
         host = "127.0.0.1" if self._host in _EVERYWHERE else self._host
-        root = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self._tls else "http"
+        root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
         return {name: root + prefix for name, prefix in PREFIXES.items()}
 
     @property
@@ -184,6 +193,7 @@ class EmbeddedArchive:
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        self.twin.close()
         if self._own_cache:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -201,7 +211,7 @@ class EmbeddedArchive:
     def answer(self, request: Request) -> Reply:
         """The reply to a request, with the fault in force applied."""
         self._stop.wait(self.latency)
-        fault = self._trigger.for_request(request)
+        fault = self._triggers.for_request(request)
         if request.service == "archive":
             reply = self._nbia.answer(request, fault)
         elif request.service == "collections":
@@ -215,7 +225,7 @@ class EmbeddedArchive:
         elif request.service == "doi":
             reply = doi(request)
         else:
-            reply = front(self.twin, request, PREFIXES)
+            reply = front(self.twin, request, PREFIXES, self._tls is not None)
         return fault.reply(request, reply, fault.shot)
 
     def pieces(self, body: bytes | Iterator[bytes]) -> Iterator[bytes]:
@@ -237,11 +247,22 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], archive: EmbeddedArchive) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        archive: EmbeddedArchive,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
         self.archive = archive
+        if tls is not None:
+            # Hands are shaken by the thread of each connection, so that a
+            # silent client keeps nobody waiting.
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def server_bind(self) -> None:
         # Not that of HTTPServer, which asks the network for the host's name.
@@ -256,11 +277,13 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version = "nginx"
-    sys_version = ""
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
     server: _Server
+
+    def version_string(self) -> str:
+        """The Server header."""
+        return "nginx"
 
     def setup(self) -> None:
         super().setup()
@@ -312,7 +335,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> Iterator[int]:
         """Send the reply, yielding the size of each piece before it goes out.
 
-        Before, so that whoever has read an answer finds it in the log.
+        Before, so that whoever has read an answer finds it in the log. A body
+        that breaks off does so in the middle of a chunk.
         """
         self.send_response(reply.status)
         if reply.content_type:
@@ -327,14 +351,21 @@ class _Handler(BaseHTTPRequestHandler):
         elif chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        self.wfile.flush()
         if self.command == "HEAD":
             return
-        for piece in self.server.archive.pieces(reply.body):
-            if piece:
-                yield len(piece)
-                framed = b"%x\r\n%b\r\n" % (len(piece), piece)
-                self.wfile.write(framed if chunked else piece)
+        try:
+            for piece in self.server.archive.pieces(reply.body):
+                if piece:
+                    yield len(piece)
+                    framed = b"%x\r\n%b\r\n" % (len(piece), piece)
+                    self.wfile.write(framed if chunked else piece)
+                    self.wfile.flush()
+        except Disconnect:
+            if chunked:
+                self.wfile.write(b"10000\r\n")
                 self.wfile.flush()
+            raise
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
@@ -343,36 +374,21 @@ class _Handler(BaseHTTPRequestHandler):
         """The log is `EmbeddedArchive.log`."""
 
 
-def serve(
-    port: int = 0,
-    cases: int = 3,
-    full_size: bool = False,
-    fault: str | None = None,
-    host: str = "127.0.0.1",
-    listing: int = 0,
-    rate: float | None = None,
-    latency: float = 0.0,
-) -> None:
-    """Run the archive alone until SIGTERM or SIGINT; to be called in the main thread.
-
-    The first line on stdout is JSON: the bases, and the process id. The
-    parameters are those of `EmbeddedArchive`.
-    """
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    with EmbeddedArchive(
-        cases, full_size, fault, port, None, host, listing, rate, latency
-    ) as archive:
-        line = json.dumps({**archive.bases, "pid": os.getpid()})
-        print(line, flush=True)  # noqa: T201 - the contract of `serve`
-        if not is_loopback(host):
-            print(_OPEN.format(host=host), file=sys.stderr, flush=True)  # noqa: T201
-        while not ended.wait(0.2):
-            pass
-
-
-_OPEN = (
-    "Listening on {host}: whoever reaches this machine can read everything served, "
-    "over plain http and without a login. All of it is SYNTHETIC."
-)
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError(
+            "A certificate and its key go together.",
+            "Give both --certificate FILE and --key FILE.",
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Never ask for a passphrase: nobody may be there to type one.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise UsageError(
+            f"{certificate} and {key} cannot be used: {error}.",
+            "Both are PEM files, and the key has no passphrase.",
+        ) from error
+    return context

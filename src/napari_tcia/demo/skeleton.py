@@ -75,12 +75,18 @@ def _pelvis(canvas: Canvas) -> None:
 
 
 def _vertebra(canvas: Canvas, z: float) -> None:
-    """Body with cortex and disc, canal with cord, and the processes."""
-    front = 41.0
+    """Body with cortex and disc, canal with cord, and the processes.
+
+    Towards the neck they are smaller, and the spine bends forward.
+    """
+    neck = min(max((z - 95) / 75, 0.0), 1.0)
+    front, size = 41.0 - 10 * neck, 1 - 0.25 * neck
+    bow = 1 - 0.5 * neck
     for inset, hu in ((0.0, 430.0), (1.9, 205.0)):
         half = 9.4 - inset
         wide, waist = (
-            (18.5 - inset, 16.0 - inset), (16.8 - inset, 14.6 - inset)
+            (18.5 * size - inset, 16.0 * size - inset),
+            (16.8 * size - inset, 14.6 * size - inset),
         )  # fmt: skip
         body = Loft(
             [
@@ -91,20 +97,28 @@ def _vertebra(canvas: Canvas, z: float) -> None:
             power=2.4,
         )
         paint_loft(canvas, body, hu)
-    disc = Loft([(z + 9.4, 0, front, 18, 15.6), (z + 13.6, 0, front, 18, 15.6)])
+    wide = (18 * size, 15.6 * size)
+    disc = Loft([(z + 9.4, 0, front, *wide), (z + 13.6, 0, front, *wide)])
     paint_loft(canvas, disc, 88.0)
-    spinous = [(0, 72, z - 2, 4.2), (0, 86, z - 12, 3.2), (0, 96, z - 20, 3.4)]
+    back = front + 20.5 * size
+    spinous = [
+        (0, back + 10.5, z - 2, 4.2),
+        (0, back + 10.5 + 14 * bow, z - 12 * bow, 3.2),
+        (0, back + 10.5 + 24 * bow, z - 20 * bow, 3.4),
+    ]
     paint_tube(canvas, spinous, 420.0)
     for side in (-1, 1):
         arch = [
-            (side * 12, 52, z + 4, 4.2),
-            (side * 12.5, 62, z + 3, 4.6),
-            (0, 73, z, 3.6),
+            (side * 12, back - 9.5, z + 4, 4.2),
+            (side * 12.5, back + 0.5, z + 3, 4.6),
+            (0, back + 11.5, z, 3.6),
         ]
         paint_tube(canvas, arch, 400.0)
-        paint_tube(canvas, [arch[1], (side * 33, 71, z + 4, 4.2)], 360.0)
-    paint_tube(canvas, [(0, 61.5, z - 11.5, 8.4), (0, 61.5, z + 11.5, 8.4)], 6.0)
-    paint_tube(canvas, [(0, 61, z - 11.5, 4.6), (0, 61, z + 11.5, 4.6)], 42.0)
+        tip = (side * 33 * bow, back + 0.5 + 9 * bow * (1 - 2 * neck), z + 4, 4.2)
+        paint_tube(canvas, [arch[1], tip], 360.0)
+    paint_tube(canvas, [(0, back, z - 11.5, 8.4), (0, back, z + 11.5, 8.4)], 6.0)
+    cord = back - 0.5
+    paint_tube(canvas, [(0, cord, z - 11.5, 4.6), (0, cord, z + 11.5, 4.6)], 42.0)
 
 
 def _rib(canvas: Canvas, number: int, side: int) -> None:
@@ -137,7 +151,8 @@ def _shoulder(canvas: Canvas, side: int) -> None:
         paint_ellipsoid(canvas, centre + offset * normal, axes, MUSCLE, plate)
     paint_ellipsoid(canvas, centre, (33, 2.6, 64), 420.0, plate)
     ridge = [(76, 82, 56, 2.5), (100, 80, 74, 3.5), (126, 62, 94, 6), (136, 40, 108, 9)]
-    neck = [(124, 46, 60, 5), (130, 38, 84, 9), (138, 28, 104, 12)]
+    neck = [(124, 46, 60, 5), (128, 39, 82, 8), (131, 32, 94, 9)]
+    head = [(136, 27, 98, 17), (137, 26, 102, 17)]
     collar = [
         (20, -62, 68, 8.5),
         (50, -58, 86, 6),
@@ -148,6 +163,8 @@ def _shoulder(canvas: Canvas, side: int) -> None:
         (ridge, 400.0, 0.0),
         (neck, 420.0, 0.0),
         (neck, 230.0, -2.2),
+        (head, 420.0, 0.0),
+        (head, 230.0, -2.2),
         (collar, 540.0, 0.0),
         (collar, 250.0, -2.6),
     ):

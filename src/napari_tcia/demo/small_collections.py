@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from napari_tcia.demo.cases import Case
 from napari_tcia.demo.holdings import HEAD_AND_NECK, MIXED_PARTS
 from napari_tcia.demo.identity import Identity
 from napari_tcia.demo.phantom import Scan
-from napari_tcia.demo.twin import Case
 
 _SMALL = Scan(
     seed=700, matrix=64, slices=12, step=5.0, bottom=-30, nodes=0, fov=348.0

@@ -304,16 +304,22 @@ def make_labels(scan: Scan, nodes: tuple[Node, ...]) -> NDArray[np.uint8]:
     """Label array (K, J, I): a voxel belongs to the node that holds its centre."""
     labels = np.zeros(scan.shape, dtype=np.uint8)
     for node in nodes:
-        corners = np.add(node.centre, np.outer((-1, 1), node.reach))
-        low, high = scan.nearest(corners)
-        box = tuple(
-            slice(max(0, int(first) - 1), int(last) + 2)
-            for first, last in zip(low, high, strict=True)
-        )
+        box = box_of(scan, node)
         k, j, i = np.mgrid[box]
         points = scan.lattice(np.stack([k, j, i], axis=-1)).reshape(*k.shape, 3)
         labels[box][node.contains(points)] = node.label
     return labels
+
+
+def box_of(scan: Scan, node: Node) -> tuple[slice, slice, slice]:
+    """Slices of (k, j, i) that hold all voxels of a node."""
+    corners = np.add(node.centre, np.outer((-1, 1), node.reach))
+    (k, j, i), (top, last, right) = scan.nearest(corners).tolist()
+    return (
+        slice(max(0, k - 1), top + 2),
+        slice(max(0, j - 1), last + 2),
+        slice(max(0, i - 1), right + 2),
+    )
 
 
 def _semi_axes(rng: np.random.Generator, limit: float) -> NDArray[np.float64]:

@@ -1,212 +1,29 @@
-"""What the embedded archive holds: collections, cases, series, and their files.
+"""What the embedded archive holds: series and their files.
 
-Real names and formats, SYNTHETIC content. Counts and sizes are known from
-headers and labels alone; pixels are painted when somebody asks for them.
+Counts and sizes are known from headers and labels alone; pixels are painted
+when somebody asks for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_tcia.demo.annotations import candidate_files, mask_file, point_files
-from napari_tcia.demo.holdings import (
-    LNQ,
-    LYMPH_NODES,
-    NON_COMMERCIAL,
-    UNLICENSED,
-    Holding,
-)
-from napari_tcia.demo.identity import Identity
-from napari_tcia.demo.phantom import SLAB, Node, Scan, make_ct, make_labels, make_nodes
+from napari_tcia.demo.cases import Case, lymph_case
+from napari_tcia.demo.holdings import LYMPH_NODES
+from napari_tcia.demo.layouts import Layout, lay_out, patient_folder
+from napari_tcia.demo.phantom import SLAB, make_ct, make_labels
 
-_ABD = Scan(
-    seed=3,
-    region="abdomen",
-    bottom=-292,
-    nodes=6,
-    fov=350.0,
-    offset=(-4.25, 31.5, -88.6),
-)
-_CASES: dict[str, tuple[Scan, str, str]] = {
-    "MED_LYMPH_001": (Scan(seed=1, nodes=7, unlisted=1), "M", "065Y"),
-    "MED_LYMPH_021": (
-        Scan(
-            seed=21, slices=56, step=5.0, fov=323.0, bottom=-160, nodes=5,
-            offset=(-3.0, 154.9999, -122.0), scale=0.92,
-        ),
-        "F",
-        "068Y",
-    ),
-    "ABD_LYMPH_001": (_ABD, "M", "073Y"),
-    "MED_LYMPH_002": (_ABD, "M", "073Y"),
-    "MED_LYMPH_010": (Scan(seed=10, nodes=3, fov=336.0, scale=0.96), "F", "054Y"),
-    "MED_LYMPH_087": (
-        Scan(seed=87, nodes=4, offset=(9.2e-5, -148.75, -391.25)), "M", "N-A",
-    ),
-    "MED_LYMPH_073": (
-        Scan(seed=73, slices=50, step=5.0, bottom=-130, nodes=10, fov=348.0),
-        "M",
-        "053Y",
-    ),
-    "ABD_LYMPH_060": (replace(_ABD, seed=606, nodes=3, fov=344.0), "F", "053Y"),
-    "ABD_LYMPH_002": (
-        replace(_ABD, seed=102, nodes=34, fov=340.0, slices=120, bottom=-362),
-        "M",
-        "030Y",
-    ),
-    "ABD_LYMPH_003": (replace(_ABD, seed=103, nodes=9, fov=345.0), "F", "055Y"),
-    "ABD_LYMPH_009": (
-        replace(_ABD, seed=109, unmasked=1, offset=(-4.25, -104.5, 652.5)), "F", "034Y",
-    ),
-    "ABD_LYMPH_013": (
-        replace(_ABD, seed=113, step=1.25, slices=180, jitter=4e-6), "F", "055Y",
-    ),
-}  # fmt: skip
-"""The named cases of CT Lymph Nodes; MED 002 is the same scan as ABD 001."""
-_FULL = {
-    "ABD_LYMPH_001": (661, 1.0, 383.0), "MED_LYMPH_002": (661, 1.0, 383.0),
-    "ABD_LYMPH_002": (706, 1.0, 350.0), "ABD_LYMPH_003": (485, 1.0, 420.0),
-    "ABD_LYMPH_009": (679, 1.0, 360.0), "ABD_LYMPH_013": (527, 1.25, 340.0),
-    "ABD_LYMPH_060": (567, 1.0, 500.0), "MED_LYMPH_001": (666, 1.0, 437.0),
-    "MED_LYMPH_010": (655, 1.0, 360.0),
-    "MED_LYMPH_021": (56, 5.0, 323.0), "MED_LYMPH_073": (148, 5.0, 436.0),
-    "MED_LYMPH_087": (718, 1.0, 454.0),
-}  # fmt: skip
-"""Slices, their distance (mm) and field of view (mm) of the real series."""
-_NO_CANDIDATES = {"MED": (4, 21, 37, 43, 73, 84, 90), "ABD": ()}
-_NO_POSITIVES = {"MED": (10, 30, 45, 62), "ABD": ()}
-"""Patients whose candidate files are empty."""
-_MASK_TYPES = {"MED_LYMPH_002": "int16", "ABD_LYMPH_060": "float32"}
-_TOP = 168.0
-"""Body z of the highest slice of a whole scan, mm: the lower neck."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A patient of the twin: one CT, and perhaps its segmentation."""
-
-    holding: Holding
-    identity: Identity
-    scan: Scan
-    has_seg: bool = True
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The truth."""
-        return make_nodes(self.scan)
-
-    def point_files(self) -> dict[str, bytes]:
-        """The annotation text files, by name."""
-        patient = self.identity.patient_id
-        return point_files(
-            patient,
-            self.scan,
-            self.nodes,
-            size_missing=patient == "MED_LYMPH_010",
-            odd_size=patient in ("ABD_LYMPH_003", "ABD_LYMPH_071"),
-        )
-
-    def candidate_files(self) -> dict[str, bytes]:
-        """The files of detector candidates, by name."""
-        patient = self.identity.patient_id
-        region, number = patient[:3], int(patient[-3:])
-        empty: tuple[str, ...] = ()
-        if number in _NO_CANDIDATES[region]:
-            empty = ("pos", "neg")
-        elif number in _NO_POSITIVES[region]:
-            empty = ("pos",)
-        return candidate_files(
-            patient, self.scan, self.nodes, empty, msvc=patient == "MED_LYMPH_087"
-        )
-
-    def mask_files(self) -> dict[str, bytes]:
-        """The mask, by name."""
-        patient = self.identity.patient_id
-        labels = make_labels(self.scan, self.nodes)
-        dtype = _MASK_TYPES.get(patient, "uint8")
-        return {f"{patient}_mask.nii.gz": mask_file(self.scan, labels, dtype)}
-
-
-def lymph_case(patient_id: str, full_size: bool = False, **changes: Any) -> Case:
-    """A case of the twin's CT Lymph Nodes.
-
-    Parameters
-    ----------
-    patient_id : str
-        ``MED_LYMPH_nnn`` or ``ABD_LYMPH_nnn``.
-    full_size : bool
-        512 x 512 with the slices and field of view of the real series (650 of
-        1 mm where the case is none of the named ones), in a body as large.
-    **changes
-        Fields of `Scan` to replace, for example ``matrix=128``; another `step`
-        keeps the extent unless `slices` is given too.
-    """
-    number = int(patient_id[-3:])
-    abdomen = patient_id.startswith("ABD")
-    default = replace(_ABD if abdomen else Scan(seed=0), seed=1000 + number, nodes=4)
-    scan, sex, age = _CASES.get(patient_id, (default, "F", "060Y"))
-    if full_size:
-        slices, step, fov = _FULL.get(patient_id, (650, 1.0, 400.0))
-        scale = min(max(fov / 348, 0.92), 1.25)
-        bottom = max(_TOP - slices * step / scale, -540.0)
-        scan = replace(
-            scan, matrix=512, slices=slices, step=step, fov=fov, scale=scale,
-            bottom=round(bottom, 1),
-        )  # fmt: skip
-    word = "abdominal" if abdomen else "mediastinal"
-    identity = Identity(
-        collection=LYMPH_NODES.name,
-        patient_id=patient_id,
-        description=f"{word}_lymph_nodes",
-        body_part="ABDOMEN" if abdomen else "MEDIASTINUM",
-        sex=sex,
-        age=age,
-        seg_description="Lymph node segmentations",
-        node_code="818991007" if abdomen else "62683002",
-    )
-    if "step" in changes:  # the same body, in more or fewer slices
-        changes.setdefault("slices", round(scan.slices * scan.step / changes["step"]))
-    scan = replace(scan, **changes)
-    return Case(LYMPH_NODES, identity, scan)
-
-
-def all_cases(cases: int = 3, full_size: bool = False) -> tuple[Case, ...]:
-    """`cases` of CT Lymph Nodes, and the few of the other collections."""
-    more = (f"MED_LYMPH_{number:03d}" for number in range(3, 91))
-    names = [*_CASES, *(name for name in more if name not in _CASES)][: max(cases, 1)]
-    small = Scan(seed=0, matrix=128, slices=28, step=5.0, bottom=-70, nodes=2, fov=348)
-    others = []
-    for number, description in ((2, "Partially Annotated"), (3, "Fully Annotated")):
-        identity = Identity(
-            collection=LNQ.name,
-            patient_id=f"case_{number:04d}",
-            description="CHEST SYNTHETIC",
-            body_part="CHEST",
-            manufacturer="GE MEDICAL SYSTEMS",
-            model="SYNTHETIC phantom",
-            seg_description=description,
-            study_date="20110223",
-        )
-        others.append(Case(LNQ, identity, replace(small, seed=500 + number)))
-    for holding, patient in ((NON_COMMERCIAL, "NC-001"), (UNLICENSED, "UL-001")):
-        identity = Identity(
-            collection=holding.name,
-            patient_id=patient,
-            description="SYNTHETIC chest",
-            body_part="CHEST" if holding is NON_COMMERCIAL else "",
-            manufacturer='"SYNTHETIC" scanner',
-            model="phantom",
-            study_date="20200102",
-        )
-        tiny = replace(small, seed=900 + len(others), matrix=64, slices=12, nodes=0)
-        others.append(Case(holding, identity, tiny, has_seg=False))
-    return (*(lymph_case(name, full_size) for name in names), *others)
+_PAINTERS = min(os.cpu_count() or 1, 4)
+"""Slabs painted at the same time; numpy works beside itself in threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +42,15 @@ class TwinSeries:
     @property
     def sop_uids(self) -> tuple[str, ...]:
         """SOPInstanceUIDs by slice."""
+        count = 1 if self.modality == "SEG" else self.case.scan.slices
+        return tuple(map(self.sop_uid, range(count)))
+
+    def sop_uid(self, k: int) -> str:
+        """SOPInstanceUID of one slice; a SEG has but number 0."""
         identity = self.case.identity
-        if self.modality == "SEG":
-            return (identity.uid("seg", 1),)
-        return tuple(identity.uid("ct", k) for k in range(self.case.scan.slices))
+        return (
+            identity.uid("seg", 1) if self.modality == "SEG" else identity.uid("ct", k)
+        )
 
 
 @dataclass(slots=True)
@@ -245,8 +67,12 @@ class Twin:
     folder: Path
     cases: tuple[Case, ...]
     series: Mapping[str, TwinSeries] = field(init=False)
-    _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
-    _segs: dict[str, bytes] = field(init=False, default_factory=dict)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _locks: dict[Hashable, threading.Lock] = field(init=False, default_factory=dict)
+    _painters: threading.Semaphore = field(
+        init=False, default_factory=lambda: threading.Semaphore(_PAINTERS)
+    )
+    _closed: threading.Event = field(init=False, default_factory=threading.Event)
     _sizes: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -259,28 +85,65 @@ class Twin:
 
     def file_size(self, uid: str) -> int:
         """Sum of the Part 10 bytes of a series, without painting any pixel."""
-        with self._lock:
+        with self._alone("size", uid):
             if uid not in self._sizes:
                 one = self.series[uid]
-                self._sizes[uid] = (
-                    len(self._seg(one)) if one.modality == "SEG" else _ct_size(one.case)
-                )
+                size = _seg_size if one.modality == "SEG" else _ct_size
+                self._sizes[uid] = size(one.case)
             return self._sizes[uid]
 
     def instance(self, uid: str, k: int) -> Path:
         """File of instance `k` of a series, painted now if it was not yet."""
         one = self.series[uid]
         folder = self.folder / uid
-        path = folder / f"{one.sop_uids[k]}.dcm"
-        with self._lock:
+        path = folder / f"{one.sop_uid(k)}.dcm"
+        if path.exists():
+            return path
+        first = k - k % SLAB
+        # Whoever wants the same slab waits for it; nothing is painted twice.
+        with self._alone(uid, first), self._painters:
+            if self._closed.is_set():
+                raise FileNotFoundError(f"{path} is not painted: the twin is closed.")
             if not path.exists():
-                # Not the parents: a stopped archive has removed its cache.
                 folder.mkdir(exist_ok=True)
                 if one.modality == "SEG":
-                    _put(path, self._seg(one))
+                    _put(path, _seg_bytes(one.case))
                 else:
-                    _paint_slab(one, k - k % SLAB, folder)
+                    _paint_slab(one, first, folder)
         return path
+
+    def close(self) -> None:
+        """Let what is being painted end, and paint no more: the folder may go."""
+        self._closed.set()
+        for _ in range(_PAINTERS):
+            self._painters.acquire()
+        self._painters.release(_PAINTERS)
+
+    @contextlib.contextmanager
+    def painting(self, uid: str, order: Iterable[int]) -> Iterator[None]:
+        """Paint a series ahead in the background, for as long as the context lasts.
+
+        Instances are sent in no order of slices, so that the first few of them
+        need most of the slabs; these are painted side by side, in the order of
+        `order`. What is begun when the context ends is finished, no more.
+        """
+        slabs = iter(list(dict.fromkeys(k - k % SLAB for k in order)))
+        ended = threading.Event()
+
+        def paint() -> None:
+            for first in slabs:
+                if ended.is_set():
+                    return
+                # Whoever asks for an instance of this slab meets the error.
+                with contextlib.suppress(OSError):
+                    self.instance(uid, first)
+
+        for _ in range(_PAINTERS):
+            threading.Thread(target=paint, name=f"painting {uid}", daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
 
     def supplement(self, name: str) -> Path | None:
         """A supplementary zip by its published name; None when there is no such."""
@@ -292,25 +155,30 @@ class Twin:
         if name not in makers:
             return None
         path = self.folder / name
-        with self._lock:
+        with self._alone(name):
             if not path.exists():
                 cases = [case for case in self.cases if case.holding is LYMPH_NODES]
                 _put(path, _supplement(name.removesuffix(".zip"), cases, makers[name]))
         return path
 
-    def _seg(self, one: TwinSeries) -> bytes:
-        if one.uid not in self._segs:
-            self._segs[one.uid] = _seg_bytes(one.case)
-        return self._segs[one.uid]
+    def _alone(self, *key: Hashable) -> threading.Lock:
+        """The lock of one thing that is made once."""
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
 
 
 def phantom_case(
-    folder: Path, patient_id: str = "MED_LYMPH_001", **changes: Any
+    folder: Path,
+    patient_id: str = "MED_LYMPH_001",
+    *,
+    layout: Layout = "plain",
+    **changes: Any,
 ) -> Path:
     """Write one SYNTHETIC case: CT, SEG, annotation files.
 
-    The layout is ``folder/<PatientID>/CT/*.dcm``, ``.../SEG/*.dcm`` and
-    ``.../annotations/*.txt`` with the ``.mps``, and ``.../mask/*.nii.gz``.
+    The plain layout is ``folder/<PatientID>/CT/*.dcm`` and ``.../SEG/*.dcm``. In
+    every layout ``annotations/*.txt`` with the ``.mps``, and ``mask/*.nii.gz``, lie
+    in the patient's folder.
 
     Parameters
     ----------
@@ -318,6 +186,8 @@ def phantom_case(
         Created when missing.
     patient_id : str
         As in `lymph_case`.
+    layout : {"plain", "retriever", "old retriever", "zip", "idc"}
+        Folders and names of the DICOM files; see `napari_tcia.demo.layouts`.
     **changes
         Fields of `Scan` to replace; ``matrix=96, step=5.0`` makes a
         case in a fraction of a second.
@@ -325,17 +195,18 @@ def phantom_case(
     Returns
     -------
     Path
-        ``folder/<PatientID>``.
+        The patient's folder: ``folder/<PatientID>``, in the layouts of the
+        retrievers and of idc below one more folder for the collection.
     """
     case = lymph_case(patient_id, **changes)
-    home = folder / patient_id
-    for name in ("CT", "SEG", "annotations", "mask"):
+    home = folder / patient_folder(case.identity, layout)
+    for name in ("annotations", "mask"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    ct = TwinSeries(case, "CT")
-    for first in range(0, case.scan.slices, SLAB):
-        _paint_slab(ct, first, home / "CT")
-    seg = home / "SEG" / f"{case.identity.uid('seg', 1)}.dcm"
-    seg.write_bytes(_seg_bytes(case))
+    with tempfile.TemporaryDirectory(dir=home) as cache:
+        twin = Twin(Path(cache), (case,))
+        for one in twin.series.values():
+            files = [twin.instance(one.uid, k) for k in range(len(one.sop_uids))]
+            lay_out(home, case.holding, case.identity, one.modality, files, layout)
     for name, data in case.point_files().items():
         (home / "annotations" / name).write_bytes(data)
     for name, data in case.mask_files().items():
@@ -382,6 +253,12 @@ def _ct_size(case: Case) -> int:
     from napari_tcia.demo.dicom import ct_size
 
     return ct_size(case.identity, case.scan)
+
+
+def _seg_size(case: Case) -> int:
+    from napari_tcia.demo.sizes import seg_size
+
+    return seg_size(case.identity, case.scan, case.nodes)
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""When a fault happens: ``NAME[@key=value[,key=value...]]``.
+"""When faults happen: ``NAME[@key=value[,key=value...]]``, joined by ``+``.
 
 ========= ==============================================================
 key       meaning
@@ -12,6 +12,9 @@ seed      decides the chances; 0 without one
 bytes     how much is sent before it happens, or how large the thing is
 seconds   how long it takes
 ========= ==============================================================
+
+Several faults go by clocks of their own; those that a request meets at once
+happen to it in the order in which they were named.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from __future__ import annotations
 import random
 import re
 import threading
+from functools import reduce
 
-from napari_tcia.demo.faults import FAULTS, HEALTHY, Fault
+from napari_tcia.demo.faults import FAULTS, HEALTHY, Fault, both
 from napari_tcia.demo.hooks import Shot
 from napari_tcia.demo.messages import Request
 from napari_tcia.errors import UsageError
@@ -30,14 +34,14 @@ _REAL = ("chance", "seconds")
 _KEYS = ("path", *_WHOLE, *_REAL)
 
 
-class Trigger:
-    """Decides, request by request, whether a fault is in force.
+class Triggers:
+    """Decides, request by request, which faults are in force.
 
     Parameters
     ----------
     text : str or None
-        A name of `FAULTS`, with or without a when; None or empty for a
-        healthy archive.
+        Names of `FAULTS`, each with or without a when, joined by ``+``; None
+        or empty for a healthy archive.
     stop : threading.Event
         Set when the archive stops.
 
@@ -48,8 +52,22 @@ class Trigger:
     """
 
     def __init__(self, text: str | None, stop: threading.Event) -> None:
-        name, options = _parse(text or "")
-        self._fault = FAULTS[name] if name else HEALTHY
+        # A plus before a digit belongs to a number.
+        named = re.split(r"\+(?=\D|$)", text) if text else []
+        self._triggers = [_Trigger(one, stop) for one in named]
+
+    def for_request(self, request: Request) -> Fault:
+        """The faults that this request meets, as one; `HEALTHY` for none."""
+        met = [trigger.for_request(request) for trigger in self._triggers]
+        return reduce(both, [one for one in met if one is not HEALTHY] or [HEALTHY])
+
+
+class _Trigger:
+    """Decides for one fault."""
+
+    def __init__(self, text: str, stop: threading.Event) -> None:
+        name, options = _parse(text)
+        self._fault = FAULTS[name]
         self._path = options.pop("path", None)
         numbers = {key: _number(key, value) for key, value in options.items()}
         self._after = int(numbers.get("after", self._fault.after))
@@ -69,7 +87,7 @@ class Trigger:
             concerned = self._fault.on(request)
         else:
             concerned = self._path in "/".join((request.service, *request.parts))
-        if not concerned or self._fault is HEALTHY:
+        if not concerned:
             return HEALTHY
         with self._lock:
             self._met += 1
@@ -87,14 +105,14 @@ class Trigger:
 
 def _parse(text: str) -> tuple[str, dict[str, str]]:
     name, *given = re.split("[@,]", text)
-    if name and name not in FAULTS:
+    if name not in FAULTS:
         raise UsageError(
             f"There is no fault named {name!r}.", f"One of: {', '.join(FAULTS)}."
         )
     options = {}
     for part in given:
         key, equals, value = part.partition("=")
-        if not name or key not in _KEYS or not equals or not value:
+        if key not in _KEYS or not equals or not value:
             raise UsageError(
                 f"{part!r} does not say when a fault happens.",
                 f"Write NAME@key=value,key=value with keys {', '.join(_KEYS)}.",

@@ -128,9 +128,7 @@ def _open(path: Path, patient: str) -> tuple[io.IOBase, str]:
             names = [
                 info.filename
                 for info in archive.infolist()
-                if ".nii" in info.filename.lower()
-                and not info.filename.startswith("__MACOSX")
-                and info.file_size <= _MEMBER_LIMIT
+                if _is_mask(info.filename) and info.file_size <= _MEMBER_LIMIT
             ]
             name = _choose(names, patient, path)
             data = io.BytesIO(archive.read(name))
@@ -139,6 +137,14 @@ def _open(path: Path, patient: str) -> tuple[io.IOBase, str]:
     packed = data.getvalue()[:2] == b"\x1f\x8b"
     # Decompressed as it is read, so the header is judged before the array exists.
     return (gzip.GzipFile(fileobj=data) if packed else data), name
+
+
+def _is_mask(member: str) -> bool:
+    """Whether a member of a zip may be a mask: none of macOS, none that climbs out."""
+    path = PurePosixPath(member.replace("\\", "/"))
+    if member.endswith("/") or {"__MACOSX", "..", "/"} & set(path.parts):
+        return False
+    return ".nii" in path.name.lower() and not path.name.startswith(".")
 
 
 def _choose(names: list[str], patient: str, path: Path) -> str:
@@ -151,7 +157,8 @@ def _choose(names: list[str], patient: str, path: Path) -> str:
     chosen = own or (names if len(names) == 1 else [])
     if len(chosen) != 1:
         raise NothingFound(
-            f"{path.name} holds {len(own) or 'no'} mask of {patient or 'this case'}.",
+            f"{path.name} holds {len(own) or 'no'} mask{'s' if own else ''} of "
+            f"{patient or 'this case'}.",
             "Choose the mask file itself.",
             masks=len(names),
         )
