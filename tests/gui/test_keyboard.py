@@ -136,9 +136,9 @@ def test_tab_goes_from_search_to_results_to_open(window, case, qtbot):
     wanted = [
         browser.search_box,
         browser.search_button,
-        browser.filters.ct_chip,
-        browser.filters.nodes_chip,
+        browser.filters.add_button,
         browser.tree,
         browser.open_button,
+        browser.bar.more_button,
     ]
     assert [one for one in seen if one in wanted][: len(wanted)] == wanted

@@ -12,9 +12,10 @@ from napari_tcia.archive.catalogue import load
 from napari_tcia.archive.http import Reply
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.archive.nbia import parse_series
-from napari_tcia.archive.rows import json_of
+from napari_tcia.archive.rows import by_plain_key, json_of, text_of
 from napari_tcia.core.text import bare_doi, one_line
 from napari_tcia.errors import UnexpectedReply
+from napari_tcia.transfer.unpack import safe_name
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "nbia"
 pytestmark = pytest.mark.skipif(
@@ -88,6 +89,50 @@ def test_error_texts_are_quoted_and_never_parsed():
             assert one_line(body, 40)[:30] in caught.value.message
         else:
             assert json_of(reply) is None
+
+
+JSON = sorted(p.relative_to(RECORDED).as_posix() for p in RECORDED.rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_every_recorded_json_is_read_whole(name):
+    """Each key of each row is kept, however it is spelt."""
+    body = (RECORDED / name).read_bytes()
+    value = json_of(Reply(200, "application/json", body, "https://archive.example/"))
+    assert value == json.loads(body)
+    for row in value if isinstance(value, list) else []:
+        if isinstance(row, dict):
+            plain = by_plain_key(row)
+            assert len(plain) == len(row)
+            assert set(plain.values()) == set(row.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "known"),
+    [
+        ("getCollectionValues", "collection", "CT Lymph Nodes"),
+        ("getModalityValues", "modality", "SEG"),
+        ("getBodyPartValues", "bodypartexamined", "ABDOMEN"),
+        ("getManufacturerValues", "manufacturer", "SIEMENS"),
+        ("NewPatientsInCollection_CBIS-DDSM_first10", "patientid", None),
+        ("NewStudiesInPatientCollection_CBIS-DDSM_first10", "studyinstanceuid", None),
+        ("getPatientByCollectionAndModality_VICTRE_MG_first10", "patientid", None),
+    ],
+)
+def test_value_lists(name, key, known):
+    """An empty object stands for "no value" and is none."""
+    plain = [by_plain_key(row) for row in rows(f"nbia-v1-recorded/{name}.json")]
+    found = [text for row in plain if (text := text_of(row, (key,)))]
+    assert len(found) >= len(plain) - 1
+    assert known is None or known in found
+
+
+@pytest.mark.parametrize("name", ["getImage", "getImageWithMD5Hash"])
+def test_names_in_recorded_zips_are_safe(name):
+    names = rows(f"nbia-v1-recorded/{name}_zip_namelist.json")
+    assert [safe_name(one) for one in names] == names
+    kinds = {one.rpartition("/")[2].rpartition(".")[2] for one in names}
+    assert kinds <= {"dcm", "LICENSE", "csv"}
 
 
 def test_a_citation_record():

@@ -10,11 +10,15 @@ from napari_tcia.archive.http import Transport
 from napari_tcia.archive.nbia import Nbia
 from napari_tcia.core.model import SearchQuery
 from napari_tcia.core.settings import Settings
+from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import (
+    ArchiveError,
+    ForbiddenHost,
     NothingFound,
     ServerFault,
     TciaError,
     UnexpectedReply,
+    Unreachable,
     UsageError,
 )
 from small_archive import Answer, SmallArchive, as_json
@@ -277,3 +281,105 @@ def test_what_is_no_doi_is_not_asked_for(archive: SmallArchive, transport, setti
     with pytest.raises(TciaError):
         datacite.csl(transport, settings, "CT Lymph Nodes")
     assert archive.asked == []
+
+
+# Faults of archives, by the names under which they are known
+
+
+@pytest.fixture(scope="module")
+def twin():
+    with EmbeddedArchive(cases=1) as running:
+        yield running
+
+
+@pytest.fixture
+def there(twin, tmp_path):
+    """Ask the embedded archive, which has the fault that is set on it."""
+    made = Transport(Settings(tmp_path, **twin.bases), read_timeout=2.0, backoff=0.01)
+    yield made
+    made.close()
+    twin.fault = None
+
+
+def lymph(there: Transport):
+    query = SearchQuery(collection="CT Lymph Nodes")
+    return Nbia(there, there.settings).series(query)
+
+
+def test_f15_an_empty_answer_is_no_series(twin, there):
+    """That the collection exists is for the search to know, which then objects."""
+    assert len(lymph(there)) > 0
+    twin.fault = "empty"
+    assert lymph(there).items == ()
+
+
+@pytest.mark.parametrize("fault", ["broken-json", "infinite-json", "escaped-json"])
+def test_f16_broken_json_is_said_with_its_first_words(fault, twin, there):
+    twin.fault = fault
+    with pytest.raises(UnexpectedReply, match="not JSON: “"):
+        lymph(there)
+
+
+def test_f18_older_keys_dates_and_types_are_the_same_rows(twin, there):
+    good = lymph(there)
+    twin.fault = "schema-drift"
+    assert lymph(there) == good
+
+
+DATASET = "10.7937/K9/TCIA.2015.AQIIDCNM"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("datacite-404", NothingFound),
+        ("datacite-500", ServerFault),
+        ("datacite-html", UnexpectedReply),
+    ],
+)
+def test_f21_datacite_fails_by_name(fault, error, twin, there):
+    twin.fault = fault
+    with pytest.raises(error):
+        datacite.csl(there, there.settings, DATASET)
+
+
+@pytest.mark.parametrize("fault", ["datacite-label", "datacite-case"])
+def test_f21_spellings_of_datacite_are_one_record(fault, twin, there):
+    good = datacite.csl(there, there.settings, DATASET)
+    twin.fault = fault
+    other = datacite.csl(there, there.settings, DATASET)
+    assert other["DOI"].casefold() == good["DOI"].casefold() == DATASET.casefold()
+    assert (other["title"], other["author"]) == (good["title"], good["author"])
+
+
+def test_f22_a_missing_page_is_an_issue(twin, there):
+    good = manager.list_collections(there, there.settings)
+    twin.fault = "page-two"
+    found = manager.list_collections(there, there.settings)
+    assert [issue.code for issue in found.issues] == ["missing_page"]
+    assert 0 < len(found) < len(good)
+
+
+@pytest.mark.parametrize(
+    ("fault", "licence"),
+    [("licence-missing", ""), ("licence-unclear", "License review needed")],
+)
+def test_f22_a_licence_that_is_not_known_opens_nothing(fault, licence, twin, there):
+    twin.fault = fault
+    found = manager.describe(there, there.settings, "CT Lymph Nodes")
+    assert (found.licence, found.access) == (licence, "unknown")
+
+
+def test_f22_hidden_records_stay_hidden(twin, there):
+    twin.fault = "hidden"
+    assert manager.list_collections(there, there.settings).items == ()
+
+
+@pytest.mark.parametrize("fault", ["moved", "moved-https"])
+def test_f23_a_redirect_out_of_the_services_is_not_followed(fault, twin, there):
+    twin.fault = fault
+    before = len(twin.log)
+    with pytest.raises(ArchiveError) as caught:
+        lymph(there)
+    assert isinstance(caught.value, (ForbiddenHost, Unreachable))
+    assert {record.status for record in twin.log[before:]} == {301}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.cli import run
 from napari_tcia.demo.server import EmbeddedArchive
 
@@ -135,8 +136,11 @@ def test_archive_down_is_5_with_the_catalogue(call, monkeypatch):
     assert code == 5
     assert len(answer["series"]) == 176
     assert answer["issues"][0]["code"] == "unreachable"
-    code, answer = call("get", "MED_LYMPH_001")
+    code, answer = call("get", "SOMEBODY")
     assert (code, answer["error"]["hint"] != "") == (5, True)
+    # The catalogue knows the case, and so what stands before it.
+    code, answer = call("get", "MED_LYMPH_001")
+    assert (code, answer["error"]["code"]) == (3, "terms_not_accepted")
 
 
 def test_no_pixel_is_requested_before_acceptance(call, archive):
@@ -289,7 +293,7 @@ def test_faulty_downloads_leave_nothing(call, at, fault, code, tmp_path):
         at(faulty)
         assert call("accept", COLLECTION, "--yes", "--name", "n")[0] == 0
         _, case = a_case(call)
-        got, answer = call("get", case["CT"]["series_uid"])
+        got, answer = call("get", case["CT"]["series_uid"], "--source", "nbia")
     assert got == code, answer
     assert answer["error"]["message"]
     assert answer["series"][0]["state"] == "failed"
@@ -454,3 +458,34 @@ def test_python_api_is_the_same_pipeline(call, accepted, tmp_path):
     table = nt.node_table(volume, labels, None)
     assert len(table) == sum(len(one.segments) for one in labels)
     assert {"centroid_lps", "short_axis_mm", "volume_mm3"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("suffix", [".tcia", ".csv", ".s5cmd"])
+def test_search_saves_a_manifest_that_names_the_same(call, tmp_path, suffix):
+    file = tmp_path / f"cart{suffix}"
+    listed = rows(call, "--collection", COLLECTION, "--save", file)
+    named = parse_manifest(file).series_uids
+    # The bundled catalogue cannot know where the embedded archive's files lie.
+    assert suffix == ".s5cmd" or set(named) == {r["series_uid"] for r in listed}
+    assert file.stat().st_size > 0
+
+
+def test_search_takes_a_misspelt_name(call):
+    found = rows(call, "--text", "CT Lymf Nodes")
+    assert {r["collection"] for r in found} == {COLLECTION}
+
+
+def test_offline_shows_the_last_listing_with_its_age(call):
+    listed = rows(call, "--collection", COLLECTION)
+    code, answer = call("search", "--collection", COLLECTION, "--offline")
+    assert code == 0
+    assert answer["series"] == listed
+    (note,) = answer["issues"]
+    assert (note["code"], note["numbers"]["age_days"]) == ("last_known", 0)
+
+
+def test_refresh_prints_the_difference(call):
+    code, answer = call("collections", "--refresh")
+    assert code == 0
+    assert answer["difference"]["series"][COLLECTION]["added"]
+    assert answer["difference"]["sentences"]

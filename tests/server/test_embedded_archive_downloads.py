@@ -15,8 +15,8 @@ import SimpleITK as sitk
 
 from embedded import LNQ, NC, ask, ct_of, image, series
 from napari_tcia.archive.manifest import parse_manifest
+from napari_tcia.core.model import object_uuid
 from napari_tcia.demo.cases import all_cases, lymph_case
-from napari_tcia.demo.identity import object_uuid
 from napari_tcia.demo.manifests import MANIFESTS
 from napari_tcia.demo.phantom import make_phantom
 from napari_tcia.demo.server import EmbeddedArchive

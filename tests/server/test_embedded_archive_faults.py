@@ -16,9 +16,9 @@ import requests
 from urllib3.exceptions import ProtocolError
 
 from embedded import LNQ, NC, ask, ct_of, image, series
+from napari_tcia.core.model import object_uuid
 from napari_tcia.demo.faults import FAULTS
 from napari_tcia.demo.hooks import ELSEWHERE
-from napari_tcia.demo.identity import object_uuid
 from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import UsageError
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from embedded import LNQ, NC, ask, ct_of, image
-from napari_tcia.demo.identity import object_uuid
+from napari_tcia.core.model import object_uuid
 from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import UsageError
 

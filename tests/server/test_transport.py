@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import base64
+import email.utils
+import socket
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from napari_tcia.archive import http
 from napari_tcia.archive.http import Transport
 from napari_tcia.core.settings import Settings
 from napari_tcia.core.task import CancelToken
@@ -21,6 +25,7 @@ from napari_tcia.errors import (
     UnexpectedReply,
     Unreachable,
 )
+from napari_tcia.transfer.attempts import pause_after
 from small_archive import Answer, SmallArchive, as_json, grant_for, seconds
 
 
@@ -103,6 +108,67 @@ def test_loopback_bypasses_a_proxy(
         monkeypatch.delenv(name, raising=False)
     archive.on("/nbia/v4/x", Answer(b"direct"))
     assert transport.get(f"{settings.archive}/v4/x").body == b"direct"
+
+
+def test_a_proxy_is_asked_for_what_is_elsewhere(tmp_path, monkeypatch):
+    """And an outage of it is called by its name."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        said: list[bytes] = []
+
+        def refuse() -> None:
+            connection, _ = proxy.accept()
+            with connection:
+                said.append(connection.recv(4096))
+                connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        real = Settings(tmp_path)
+        transport = Transport(real, backoff=0.01)
+        monkeypatch.setattr(http, "MAX_TRIES", 1)
+        with pytest.raises(Unreachable, match="through the proxy"):
+            transport.get(f"{real.archive}/v4/getSeries")
+        thread.join(5)
+    head = said[0].decode()
+    assert head.startswith("CONNECT nbia.cancerimagingarchive.net:443 ")
+    assert "authorization" not in head.lower()
+
+
+def test_the_pauses_between_tries_differ_within_bounds():
+    """Clients that met one fault together do not come back together."""
+    pauses = [pause_after(Truncated("x"), 1, 3, 1.0) for _ in range(50)]
+    assert 0.75 <= min(pauses) < max(pauses) <= 1.25
+    later = [pause_after(Truncated("x"), 2, 3, 1.0) for _ in range(50)]
+    assert 1.5 <= min(later) < max(later) <= 2.5
+    asked = ServerFault("x", status=503, retry_after=7)
+    assert pause_after(asked, 1, 3, 1.0) == 7
+    for hopeless in (
+        ServerFault("x", status=503, retry_after=900),
+        UnexpectedReply("x", status=400),
+        ForbiddenHost("x"),
+        Unreachable("x", final=True),
+    ):
+        with pytest.raises(type(hopeless)):
+            pause_after(hopeless, 1, 3, 1.0)
+    with pytest.raises(Truncated):
+        pause_after(Truncated("x"), 3, 3, 1.0)
+
+
+def test_retry_after_may_be_a_date(archive: SmallArchive, settings, transport):
+    soon = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), True)
+    archive.on("/nbia/v4/x", Answer(status=503, headers={"Retry-After": soon}))
+    with pytest.raises(ServerFault) as caught:
+        transport.get(f"{settings.archive}/v4/x")
+    assert archive.count("/nbia/v4/x") == 1
+    assert 3500 < caught.value.numbers["retry_after"] <= 3600
+    archive.on("/nbia/v4/y", Answer(status=503, headers={"Retry-After": "soon"}))
+    with pytest.raises(ServerFault):
+        transport.get(f"{settings.archive}/v4/y")
+    assert archive.count("/nbia/v4/y") == 3
 
 
 # The gate

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_tcia.archive.catalogue import load
-from napari_tcia.archive.manifest import parse_manifest
-from napari_tcia.errors import NothingFound, TciaError, UsageError
+from napari_tcia.archive.manifest import parse_manifest, write_manifest
+from napari_tcia.archive.places import place_of
+from napari_tcia.core.model import Series
+from napari_tcia.errors import NothingFound, StorageError, TciaError, UsageError
 
 HEADER = """downloadServerUrl=https://public.cancerimagingarchive.net/servlet
 includeAnnotation=true
@@ -104,3 +108,83 @@ def test_any_text_gives_uids_or_a_named_error(text):
         return
     for uid in found.series_uids:
         assert set(uid) <= set("0123456789.")
+
+
+# Out
+
+
+REAL = load().series[:3]
+TWIN = Series(
+    "61.7.0.999.1",
+    collection="=Twin",
+    patient_id="P, 1",
+    modality="CT",
+    licence_name="CC BY 3.0",
+    doi="10.7937/x",
+)
+UNPLACED = Series("1.2.3", collection="Elsewhere")
+
+
+@pytest.mark.parametrize("suffix", [".tcia", ".csv", ".s5cmd", ".TCIA"])
+def test_what_is_written_reads_the_same(suffix, tmp_path):
+    path = tmp_path / f"löcher = mehr{suffix}"
+    some = (*REAL, TWIN)
+    written = write_manifest([*some, some[0]], path)
+    assert (written.items, written.issues) == (some, ())
+    assert parse_manifest(path).series_uids == tuple(s.series_uid for s in some)
+    assert parse_manifest(path).issues == ()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_credit_travels_in_a_table_and_formulas_do_not(tmp_path):
+    write_manifest([TWIN], tmp_path / "m.csv")
+    with (tmp_path / "m.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["Licence"], row["DOI"]) == ("CC BY 3.0", "10.7937/x")
+    assert (row["Collection"], row["PatientID"]) == ("'=Twin", "P, 1")
+
+
+def test_a_tcia_file_has_the_header_of_its_readers(tmp_path):
+    write_manifest([TWIN], tmp_path / "m y.tcia")
+    lines = (tmp_path / "m y.tcia").read_text().splitlines()
+    keys = [line.partition("=")[0] for line in lines[:6]]
+    assert keys == [
+        "downloadServerUrl", "includeAnnotation", "noOfrRetry", "databasketId",
+        "manifestVersion", "ListOfSeriesToDownload",
+    ]  # fmt: skip
+    assert lines[3] == "databasketId=m-y.tcia"
+    assert lines[6:] == [TWIN.series_uid]
+
+
+def test_what_no_bucket_has_is_named_and_left_out(tmp_path):
+    path = tmp_path / "m.s5cmd"
+    if place_of(UNPLACED.series_uid):
+        pytest.skip("The full index is installed and has it.")
+    written = write_manifest([UNPLACED, REAL[0]], path)
+    assert written.items == REAL[:1]
+    (issue,) = written.issues
+    assert (issue.code, issue.numbers["series_uids"]) == ("no_bucket", ["1.2.3"])
+    with pytest.raises(NothingFound, match="No bucket"):
+        write_manifest([UNPLACED], tmp_path / "n.s5cmd")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.s5cmd"]
+
+
+def test_a_comment_does_not_move_a_series():
+    """A UID above a folder counts only where the series is known to lie there."""
+    bucket, folder = load().objects[REAL[0].series_uid]
+    other = f"# {REAL[1].series_uid}\ncp s3://{bucket}/{folder}/* .\n"
+    assert parse_manifest(other).series_uids == (REAL[0].series_uid,)
+    strange = f"# {TWIN.series_uid}\ncp s3://{bucket}/{'0' * 8}-{folder[9:]}/* .\n"
+    assert parse_manifest(strange).series_uids == ()
+
+
+def test_what_cannot_be_written(tmp_path):
+    with pytest.raises(UsageError, match="no known kind"):
+        write_manifest(REAL, tmp_path / "m.txt")
+    with pytest.raises(UsageError, match="no series"):
+        write_manifest([], tmp_path / "m.csv")
+    with pytest.raises(UsageError):
+        write_manifest([Series("../x")], tmp_path / "m.csv")
+    with pytest.raises(StorageError):
+        write_manifest(REAL, tmp_path / "m.csv" / "n.csv" / ("x" * 300 + ".csv"))
+    assert not (tmp_path / "m.csv").is_file()

@@ -11,6 +11,7 @@ from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_tcia.app.case import Case
+from napari_tcia.app.windows import first_window
 from napari_tcia.core.geometry import Affine, display_transform, relative_transform
 from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, worst
 from napari_tcia.core.model import Issue, Provenance, to_json
@@ -37,27 +38,10 @@ DEFAULT_POINT_MM = 8.0
 BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
 """Behind the name of an image layer, by the verdict of its passport."""
 
-MEDIASTINUM = (50.0, 350.0)
-SOFT_TISSUE = (40.0, 400.0)
-"""Window (level, width) in HU."""
-
 
 def colour_of(value: int) -> str:
     """Colour of a label value; cyclic, 0 has none."""
     return COLOURS[(value - 1) % len(COLOURS)]
-
-
-def window_of(case: Case) -> tuple[float, float] | None:
-    """First window (level, width) of a case, or None to let napari look.
-
-    The header's own where there is one, else mediastinum for the chest and
-    soft tissue for the abdomen, only where the numbers are HU.
-    """
-    if case.volume.window is not None:
-        return case.volume.window
-    if case.volume.quantity != "HU":
-        return None
-    return SOFT_TISSUE if case.name.upper().startswith("ABD") else MEDIASTINUM
 
 
 def reference_for(
@@ -241,7 +225,7 @@ def _metadata(provenance: Provenance, role: str, **more: Any) -> dict[str, Any]:
 def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
     volume = case.volume
     provenance = volume.provenance
-    window = window_of(case)
+    window = first_window(volume, case.name)
     kwargs: dict[str, Any] = {
         "name": f"{provenance.modality or 'Image'} - {case.name}"
         + BADGES[volume.passport.verdict],

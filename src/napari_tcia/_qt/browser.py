@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
-    QLineEdit,
     QPushButton,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_tcia._qt.actions import Actions
+from napari_tcia._qt.bar import Bar
 from napari_tcia._qt.filters import Filters
 from napari_tcia._qt.results import ResultsTree
+from napari_tcia._qt.sources import SourceLine
 from napari_tcia._qt.style import (
     CLINICAL,
     MARGIN,
@@ -27,27 +28,23 @@ from napari_tcia._qt.style import (
     Note,
     described,
     fill_height,
-    primary,
 )
-from napari_tcia._qt.task_row import Runner, TaskRow
+from napari_tcia._qt.suggestions import SearchBox
+from napari_tcia._qt.task_row import Runner
 from napari_tcia._qt.terms_dialog import TermsDialog
-from napari_tcia.app import agree, fetch, state
-from napari_tcia.app.case import Case, open_case
+from napari_tcia._qt.work import Work
+from napari_tcia.app import state
+from napari_tcia.app.instant import Index, recognised
+from napari_tcia.app.rows import Results
 from napari_tcia.app.services import Services
-from napari_tcia.app.state import CaseRow, Results
-from napari_tcia.core.model import Series, Terms
-from napari_tcia.core.task import (
-    CancelToken,
-    Done,
-    Failed,
-    Outcome,
-    Report,
-    Stopped,
-    silent,
-)
+from napari_tcia.core.model import Series
+from napari_tcia.core.task import CancelToken, Done, Outcome, Report, silent
 from napari_tcia.errors import TciaError
 
 START = "CT Lymph Nodes"
+MAX_OPEN = 10
+"""Cases that one click opens; each is a volume in memory."""
+MAX_SUGGESTIONS = 12
 
 
 class Browser(QWidget):
@@ -73,22 +70,15 @@ class Browser(QWidget):
         self._open_services = services
         self._runner = runner
         self._results = Results()
-        self._then_open = False
-        self._retry: Callable[[], None] | None = None
-        self.dialog: TermsDialog | None = None
+        self._index: Index | None = None
+        self._index_is_old = True
 
-        self.search_box = QLineEdit()
-        self.search_box.setPlaceholderText("Collection, patient, UID, DOI or manifest")
-        self.search_box.setClearButtonEnabled(True)
-        described(
-            self.search_box,
-            "Search The Cancer Imaging Archive",
-            "Type or paste a collection, patient ID, series or study UID, DOI, or "
-            "the path of a manifest, and press Enter",
-        )
-        self.search_box.returnPressed.connect(self.search)
+        self.search_box = SearchBox(self)
+        self.search_box.typed.connect(self._suggest)
+        self.search_box.wanted.connect(self.search)
         self.search_button = QPushButton("Search")
-        self.search_button.clicked.connect(self.search)
+        described(self.search_button, "Search", "Search for what is in the box (Enter)")
+        self.search_button.clicked.connect(lambda: self.search())
         top = QHBoxLayout()
         top.setSpacing(SPACING)
         top.addWidget(self.search_box, 1)
@@ -96,39 +86,35 @@ class Browser(QWidget):
 
         self.filters = Filters()
         self.filters.changed.connect(self._narrow)
-
         self.tree = ResultsTree()
         self.tree.selection_changed.connect(self._update_bar)
         self.tree.open_requested.connect(self.open_selected)
         self.empty = Note()
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.unfilter_button = QPushButton("Remove all filters")
+        self.unfilter_button.clicked.connect(self.filters.clear)
         self.pages = QStackedWidget()
         self.pages.addWidget(self._start_page())
         self.pages.addWidget(self.tree)
-        self.pages.addWidget(_centred(self.empty))
+        self.pages.addWidget(_centred(self.empty, self.unfilter_button))
 
-        self.problem = Note(meaning="warn")
-        self.problem.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse
-        )
-        self.problem.setAccessibleName("Problem and what to do")
-        self.retry_button = QPushButton("Retry")
-        self.retry_button.clicked.connect(self._try_again)
-        problem = QHBoxLayout()
-        problem.setSpacing(SPACING)
-        problem.addWidget(self.problem, 1)
-        problem.addWidget(self.retry_button, 0, Qt.AlignmentFlag.AlignTop)
+        self.work = Work(services, runner)
+        self.work.changed.connect(self._update_bar)
+        self.problem, self.retry_button = self.work.problem, self.work.retry_button
+        self.task = self.work.task
+        self.bar = Bar()
+        self.cost, self.open_button = self.bar.cost, self.bar.open_button
+        self.bar.open_wanted.connect(self.open_selected)
+        self.bar.chosen.connect(self._do)
+        self.source = SourceLine()
 
-        self.task = TaskRow()
-        self.task.cancelled.connect(self.cancel)
-
-        self.cost = QLabel()
-        self.cost.setAccessibleName("What opening costs")
-        self.open_button = primary(QPushButton("Open"))
-        self.open_button.clicked.connect(self.open_selected)
-        bar = QHBoxLayout()
-        bar.addWidget(self.cost, 1)
-        bar.addWidget(self.open_button)
+        self.acts = Actions(self.work, self)
+        self.acts.opened.connect(self.opened)
+        self.acts.accepted.connect(self._accepted)
+        self.acts.fetched.connect(self._fetched)
+        self.acts.asked.connect(self._update_bar)
+        self.acts.refreshed.connect(self._refreshed)
+        self.source.refresh_wanted.connect(self.acts.refresh)
 
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
@@ -136,138 +122,162 @@ class Browser(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.filters)
         layout.addWidget(self.pages, 1)
-        layout.addLayout(problem)
-        layout.addWidget(self.task)
-        layout.addLayout(bar)
-        self.source = Note(size=11)
+        layout.addWidget(self.work)
+        layout.addWidget(self.bar)
         layout.addWidget(self.source)
         layout.addWidget(Note(CLINICAL, size=11))
         self.setMinimumWidth(380)
         fill_height(self)
         self.filters.setVisible(False)
-        self.source.say("")
-        self._say()
         self._update_bar()
+
+    @property
+    def dialog(self) -> TermsDialog | None:
+        """The terms that are being asked for."""
+        return self.acts.dialog
 
     # searching
 
-    def search(self, text: str | bool = False, *, then_open: bool = False) -> None:
+    def search(self, text: str = "", *, then_open: bool = False) -> None:
         """Search for `text`, or for what is in the box.
 
         With `then_open` all that is found is opened, terms asked for first.
         """
-        if isinstance(text, str):
+        if text:
             self.search_box.setText(text)
-        self._then_open = then_open
         text = self.search_box.text().strip()
+        self.search_box.put_away()
         if not text:
             self.pages.setCurrentIndex(0)
             self.filters.setVisible(False)
             return
-        self._retry = partial(self.search, then_open=then_open)
-        self._start("search", f"Searching for {text}", state.find, text, self._found)
-
-    def _found(self, outcome: Outcome) -> None:
-        if not isinstance(outcome, Done):
-            self._ended(outcome)
-            return
-        self.task.end()
-        self._results = outcome.value
-        failed = [i for i in self._results.issues if i.level == "error"]
-        notes = [i.message for i in self._results.issues if i.level == "info"]
-        self._say(
-            "\n".join(i.message for i in (*failed, *_warnings(self._results))),
-            retry=bool(failed),
+        self._runner.cancel("details")
+        self.work.start(
+            "search",
+            f"Searching for {text}",
+            state.find,
+            text,
+            on_done=partial(self._found, then_open=then_open),
+            retry=partial(self.search, text, then_open=then_open),
         )
-        self._show_source(" ".join(notes))
-        self.filters.fill(self._results.rows)
+
+    def _found(self, results: Results, then_open: bool = False) -> None:
+        self._results = results
+        self._index_is_old = True
+        failed = [i.message for i in results.issues if i.level == "error"]
+        doubts = [i.message for i in results.issues if i.level == "warn"]
+        notes = [i.message for i in results.issues if i.level == "info"]
+        if failed:  # what there is instead, in the same breath
+            failed = [" ".join((*failed, *notes))]
+        self.work.say("\n".join((*failed, *doubts)), retry=bool(failed))
+        self._show_source("" if failed else " ".join(notes))
+        self.filters.fill(results)
         self._narrow()
-        if self._results.rows:
-            self.tree.select_first()
-            if self._then_open:
-                self.tree.selectAll()
-                self.open_selected()
+        if not results.rows:
+            return
+        self.tree.select_first()
+        if then_open:
+            self.acts.open(results.rows, results.folders)
+        self._ask_details()
 
     def _narrow(self) -> None:
         results = self._results
-        rows = self.filters.narrow(results.rows)
+        rows = self.filters.narrow(results)
         self.tree.show_rows(rows, results)
         self.filters.setVisible(bool(results.rows))
         if rows:
             self.pages.setCurrentWidget(self.tree)
             return
         if results.rows:
-            words = f"The filters hide all {len(results.rows)} cases."
+            words = f"The filters hide all {len(results.rows):,} cases."
         else:
-            words = f"Nothing found for \u2018{results.text}\u2019.\n{results.hint}"
+            words = f"Nothing found for ‘{results.text}’.\n{results.hint}"
         self.empty.setText(words)
+        self.unfilter_button.setVisible(bool(results.rows))
         self.pages.setCurrentIndex(2)
 
-    # opening
+    def _ask_details(self) -> None:
+        """Spacing and the like, which the archive tells on a second question."""
+        asked = self._results
+
+        def done(outcome: Outcome) -> None:
+            if not isinstance(outcome, Done) or self._results.rows is not asked.rows:
+                return  # a facet is missing, which nobody asked for yet
+            now = self._results
+            self._results = replace(
+                outcome.value, accepted=now.accepted, stored=now.stored
+            )
+            self.filters.update_results(self._results)
+
+        self._runner.submit(
+            "details",
+            state.with_details,
+            self._open_services(),
+            asked,
+            on_done=done,
+        )
+
+    # what may be meant
+
+    def _suggest(self, text: str) -> None:
+        """Propose what `text` may mean; the index is made beside the window."""
+        try:
+            services = self._open_services()
+        except TciaError as error:
+            self.work.fail(error)
+            return
+        if self._index_is_old and not self._runner.running("index"):
+            self._index_is_old = False
+            self._runner.submit("index", _index, services, on_done=self._indexed)
+        if self._index is None or not text:
+            return
+        found = self._index.matching(text, limit=MAX_SUGGESTIONS)
+        self.search_box.suggest(
+            recognised(services, text), [(one.text, one.detail) for one in found]
+        )
+
+    def _indexed(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Done):
+            first = self._index is None
+            self._index = outcome.value
+            if first and self.search_box.hasFocus() and self.search_box.isModified():
+                self._suggest(self.search_box.text().strip())
+
+    # what is done with the selection
 
     def open_selected(self) -> None:
         """Open the selected cases; asks for the terms where they are not accepted."""
         rows = self.tree.selected_rows()
-        if not rows or self._runner.running("open"):
-            return
-        self._retry = self.open_selected
-        self._start("open", "Reading the terms", _look_up, rows, self._looked_up)
+        if rows and len(rows) <= MAX_OPEN and not self.work.running("open"):
+            self.acts.open(rows, self._results.folders)
 
-    def _looked_up(self, outcome: Outcome) -> None:
-        if not isinstance(outcome, Done):
-            self._ended(outcome)
+    def _do(self, code: str) -> None:
+        rows = self.tree.selected_rows()
+        if not rows or self.work.running("open"):
             return
-        self.task.end()
-        series, terms, name = outcome.value
-        missing = [t for t in terms if t.accepted is None]
-        if not missing:
-            self._fetch(series)
-            return
-        self.dialog = TermsDialog(
-            missing, agree.unacceptable(missing), name, self.window()
-        )
-        self.dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.dialog.agreed.connect(partial(self._agreed, series, missing))
-        self.dialog.finished.connect(self._closed)
-        self.dialog.open()
-        self._update_bar()
+        if code == "download":
+            self.acts.download(rows)
+        elif code == "nodes":
+            self.acts.download(rows, "annotations")
+        elif code == "preview":
+            self.acts.look(rows[0], self._results.folders)
+        elif code == "manifest":
+            self.acts.ask_manifest(rows)
 
-    def _closed(self, _result: int) -> None:
-        self.dialog = None
-        self._update_bar()
-
-    def _agreed(
-        self, series: Sequence[Series], terms: Sequence[Terms], name: str
-    ) -> None:
-        try:
-            agree.accept(self._open_services(), terms, name)
-        except TciaError as error:
-            self._ended(Failed(error))
-            return
-        self._results = state.after_acceptance(
-            self._results, (t.collection for t in terms)
-        )
+    def _accepted(self, names: tuple[str, ...]) -> None:
+        self._results = state.after_acceptance(self._results, names)
         self._narrow()
-        self._fetch(series)
 
-    def _fetch(self, series: Sequence[Series]) -> None:
-        self._start("open", "Opening", _open, series, self._read)
+    def _fetched(self, series: tuple[Series, ...]) -> None:
+        self._results = state.after_fetch(self._results, series)
+        self._narrow()
 
-    def _read(self, outcome: Outcome) -> None:
-        self._ended(outcome)
-        if isinstance(outcome, Done):
-            cases, kept = outcome.value
-            self._results = state.after_fetch(self._results, kept)
-            self._narrow()
-            self._say("\n".join(state.doubts(cases)))
-            self.opened.emit(cases)
-
-    # tasks
+    def _refreshed(self) -> None:
+        self._index_is_old = True
 
     def cancel(self) -> None:
         """Stop what is running; what is complete stays."""
-        self._runner.cancel("search")
-        self._runner.cancel("open")
+        self.work.cancel()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Esc cancels."""
@@ -276,71 +286,44 @@ class Browser(QWidget):
             return
         super().keyPressEvent(event)
 
-    def _start(
-        self,
-        kind: str,
-        words: str,
-        func: Callable[..., Any],
-        argument: Any,
-        on_done: Callable[[Outcome], None],
-    ) -> None:
-        self._say()
-        try:
-            services = self._open_services()
-        except TciaError as error:
-            self._ended(Failed(error))
-            return
-        self.task.begin(words)
-        self._runner.submit(
-            kind,
-            func,
-            services,
-            argument,
-            on_done=on_done,
-            on_progress=self.task.show_progress,
-        )
-        self._update_bar()
-
-    def _ended(self, outcome: Outcome) -> None:
-        self.task.end()
-        if isinstance(outcome, Failed):
-            self._say(_sentence(outcome.error), retry=True)
-        elif isinstance(outcome, Stopped):
-            self._say("Cancelled. What was complete stays.", meaning="muted")
-        self._update_bar()
-
-    def _try_again(self) -> None:
-        if self._retry is not None:
-            self._retry()
-
-    def _say(
-        self, text: str = "", *, retry: bool = False, meaning: str = "warn"
-    ) -> None:
-        self.problem.say(text, meaning)
-        self.retry_button.setVisible(retry and self._retry is not None)
+    # what is said
 
     def _show_source(self, note: str) -> None:
-        rows = self._results.rows
-        asked = sorted({s for row in rows for s in row.series.sources}, reverse=True)
-        names = {"nbia": "NBIA", "catalogue": "the catalogue", "idc": "IDC"}
-        shown = " and ".join(names.get(s, s) for s in asked)
+        results = self._results
+        listed = {row.series.sources for row in results.rows}
         host = self._open_services().settings.archive_host
-        words = note or (f"Listed by {shown} at {host}" if shown else f"Asked {host}")
-        self.source.say(words)
+        words = results.age or note or f"at {host}"
+        if not results.rows:
+            words = note or f"Asked {host}"
+        self.source.show_sources({s for some in listed for s in some}, words)
 
     def _update_bar(self) -> None:
-        rows: tuple[CaseRow, ...] = self.tree.selected_rows()
-        busy = self._runner.running("open")
-        self.open_button.setEnabled(bool(rows) and not busy)
+        rows = self.tree.selected_rows()
+        busy = self.work.running("open")
         words = "Select a case to open" if self._results.rows else ""
         if rows:
-            home = self._open_services().settings.home
-            words = state.cost(rows, self._results.stored, home)
-        self.cost.setText(words)
-        described(
-            self.open_button,
-            "Open",
-            "Asks for the terms first where they are not accepted yet (Enter)",
+            words = state.cost(
+                rows,
+                self._results.stored | self._results.folders.keys(),
+                self._open_services().settings.home,
+                self._results.accepted,
+            )
+        few = len(rows) <= MAX_OPEN
+        entries = set()
+        if rows and not busy:
+            entries = {"download", "manifest"}
+            if len(rows) == 1 and rows[0].series.images:
+                entries.add("preview")
+            if any(row.has_nodes for row in rows):
+                entries.add("nodes")
+        tip = "Asks for the terms first where they are not accepted yet (Enter)"
+        if not few:
+            tip = f"At most {MAX_OPEN} cases open at once; download takes more"
+        self.bar.show_state(
+            words,
+            can_open=bool(rows) and few and not busy,
+            tip=tip,
+            entries=frozenset(entries),
         )
 
     def _start_page(self) -> QWidget:
@@ -349,44 +332,18 @@ class Browser(QWidget):
         )
         words.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.start_button = QPushButton(f"Show {START}")
+        described(self.start_button, f"Show {START}", "Lists its cases")
         self.start_button.clicked.connect(lambda: self.search(START))
         return _centred(words, self.start_button)
 
 
-def _look_up(
+def _index(
     services: Services,
-    rows: Sequence[CaseRow],
     *,
     report: Report = silent,
     token: CancelToken | None = None,
-) -> tuple[tuple[Series, ...], tuple[Terms, ...], str]:
-    """Series of `rows`, their terms, and the name that accepted terms last."""
-    series = state.whole(services, rows, report=report, token=token)
-    terms = agree.terms(services, series, report=report, token=token)
-    names = [r.name for r in services.ledger.records() if r.event == "accept"]
-    return series, terms, names[-1] if names else ""
-
-
-def _open(
-    services: Services,
-    series: Sequence[Series],
-    *,
-    report: Report = silent,
-    token: CancelToken | None = None,
-) -> tuple[tuple[Case, ...], tuple[Series, ...]]:
-    """Cases of `series`, and those of them that are on disk now."""
-    cases = open_case(services, series, report=report, token=token)
-    return cases, tuple(s for s in series if fetch.stored(services, s.series_uid))
-
-
-def _warnings(results: Results) -> list[Any]:
-    return [i for i in results.issues if i.level == "warn"]
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, TciaError):
-        return str(error)
-    return f"Something unexpected happened: {type(error).__name__}: {error}"
+) -> Index:
+    return Index.of(services)
 
 
 def _centred(*widgets: QWidget) -> QWidget:

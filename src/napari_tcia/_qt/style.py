@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
+from functools import lru_cache
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
@@ -13,6 +15,7 @@ SPACING = 8
 ACCENT = "#2f7de1"
 """The one thing to do next."""
 _DARK = {
+    "plain": "#f0f1f2",
     "link": "#7fb2ff",
     "muted": "#9aa3af",
     "good": "#5fc98b",
@@ -20,6 +23,7 @@ _DARK = {
     "bad": "#ff8a7a",
 }
 _LIGHT = {
+    "plain": "#1d2025",
     "link": "#1a56b0",
     "muted": "#5f6773",
     "good": "#1d7a46",
@@ -28,13 +32,28 @@ _LIGHT = {
 }
 CHIP = (
     "QPushButton { border: 1px solid rgba(128,128,128,150); border-radius: 10px;"
-    " padding: 2px 10px; background: transparent; }"
-    f"QPushButton:hover {{ border-color: {ACCENT}; }}"
-    f"QPushButton:focus {{ border-color: {ACCENT}; }}"
-    f"QPushButton:checked {{ background: {ACCENT}; color: white;"
-    f" border-color: {ACCENT}; }}"
+    " padding: 2px 9px; background: rgba(47,125,225,40); }"
+    f"QPushButton:hover, QPushButton:focus {{ border-color: {ACCENT}; }}"
 )
-"""A filter that is on or off."""
+"""A filter that is on; a click removes it."""
+QUIET = (
+    "QPushButton { border: 1px solid transparent; border-radius: 4px;"
+    " padding: 2px 8px; background: transparent; }"
+    "QPushButton:hover { border-color: rgba(128,128,128,150); }"
+    f"QPushButton:focus {{ border-color: {ACCENT}; }}"
+    "QPushButton:disabled { color: rgba(128,128,128,160); }"
+    "QPushButton::menu-indicator { width: 0; image: none; }"
+)
+"""A thing that may be done, not the next one."""
+DOT = 9
+"""Size of the dot of a source."""
+SOURCES = {
+    "nbia": ("NBIA", "#2f7de1"),
+    "idc": ("IDC", "#1f9e89"),
+    "catalogue": ("Catalogue", "#8d939c"),
+    "folder": ("Your folder", "#d08a1e"),
+}
+"""Who lists a series: its name and its dot."""
 CLINICAL = "Research and teaching only, not for clinical use."
 
 
@@ -46,7 +65,7 @@ def is_dark(widget: QWidget) -> bool:
 
 
 def colour(widget: QWidget, meaning: str) -> str:
-    """Colour of "muted", "good", "warn" or "bad" on the ground of `widget`."""
+    """Colour of "plain", "muted", "good", "warn" or "bad" on the ground of `widget`."""
     return (_DARK if is_dark(widget) else _LIGHT)[meaning]
 
 
@@ -135,6 +154,19 @@ def primary(button: QPushButton) -> QPushButton:
     return button
 
 
+def secondary(button: QPushButton) -> QPushButton:
+    """Let `button` stand close beside the primary one, for what else there is."""
+    button.setStyleSheet(
+        "QPushButton { border: 1px solid rgba(128,128,128,150); border-radius: 4px;"
+        " padding: 5px 9px; background: transparent; }"
+        f"QPushButton:hover, QPushButton:focus {{ border-color: {ACCENT}; }}"
+        "QPushButton:disabled { color: rgba(128,128,128,160); }"
+        "QPushButton::menu-indicator { width: 0; image: none; }"
+    )
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    return button
+
+
 def fill_height(widget: QWidget) -> None:
     """Let `widget` have all of its dock: napari then adds no blank below it."""
     policy = QSizePolicy.Policy
@@ -146,6 +178,30 @@ def described(widget: QWidget, name: str, tip: str = "") -> QWidget:
     widget.setAccessibleName(name)
     widget.setToolTip(tip or name)
     return widget
+
+
+@lru_cache(maxsize=64)
+def source_dots(sources: tuple[str, ...]) -> QIcon:
+    """A dot for each source, two at most, in the order of `SOURCES`."""
+    names = [name for name in SOURCES if name in sources][:2]
+    pixmap = QPixmap(QSize(2 * DOT, DOT) * 2)
+    pixmap.setDevicePixelRatio(2)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    for place, name in enumerate(names):
+        painter.setBrush(QColor(SOURCES[name][1]))
+        painter.drawEllipse(place * DOT, 1, DOT - 2, DOT - 2)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def source_words(sources: Iterable[str]) -> str:
+    """Names of the sources: "NBIA, Catalogue"."""
+    wanted = set(sources)
+    known = [name for code, (name, _) in SOURCES.items() if code in wanted]
+    return ", ".join([*known, *sorted(wanted - SOURCES.keys())])
 
 
 def swatch(colour_name: str, size: int = 12) -> QIcon:

@@ -18,6 +18,8 @@ EXTRAS = {
     "python-gdcm": "codecs",
     "slicerio": "slicer",
     "citeproc-py": "styles",
+    "idc-index-data": "idc",
+    "pyarrow": "idc",
 }
 """Optional packages and the extra that brings each."""
 

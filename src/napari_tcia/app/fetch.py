@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_tcia.app import agree
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
 from napari_tcia.app.services import Services
+from napari_tcia.app.sources import Bring, Source
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.core.model import (
     Issue,
@@ -29,7 +30,7 @@ from napari_tcia.errors import (
     UsageError,
 )
 from napari_tcia.terms import gate
-from napari_tcia.transfer.download import fetch_file, fetch_series, find_whole
+from napari_tcia.transfer.download import fetch_file, find_whole
 from napari_tcia.transfer.store import Store
 
 SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
@@ -41,7 +42,8 @@ MANIFESTS = (".tcia", ".s5cmd", ".csv")
 class Fetched:
     """What became of one series.
 
-    `state` is ``"done"``, ``"present"`` (verified earlier) or ``"failed"``.
+    `state` is ``"done"``, ``"present"`` (verified earlier) or ``"failed"``;
+    `source` says who sent it, ``"nbia"`` or ``"idc"``.
     """
 
     series_uid: str
@@ -69,7 +71,7 @@ def resolve(
 
     A patient means its CT (every series where there is no CT) and the
     annotations in the same study. Where the archive does not answer, what is
-    already stored still resolves.
+    already stored, and what the catalogue lists, still resolves.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def resolve(
     NothingFound
         Nobody knows `target`, or something in the manifest.
     ArchiveError
-        The archive fails and nothing is stored.
+        The archive fails, nothing is stored, and the catalogue knows nothing.
     """
     found, _, errors = resolve_all(services, [target], token=token)
     if errors:
@@ -108,7 +110,9 @@ def resolve_all(
             issues += named.issues
             for one in named:
                 try:
-                    found |= dict.fromkeys(_resolve_one(services, one, token))
+                    rows = _resolve_one(services, one, token)
+                    found |= dict.fromkeys(rows)
+                    issues += (one for one in rows.issues if one not in issues)
                 except (Unreachable, RemoteTimeout):
                     raise  # the next entry would wait as long in vain
                 except TciaError as error:
@@ -147,7 +151,7 @@ def targets_of(target: str) -> Listing[str]:
 
 def _resolve_one(
     services: Services, target: str, token: CancelToken | None
-) -> tuple[Series, ...]:
+) -> Listing[Series]:
     is_uid = "." in target and set(target) <= set("0123456789.")
     query = SearchQuery(series_uid=target) if is_uid else SearchQuery(patient=target)
     kept = tuple(
@@ -156,21 +160,25 @@ def _resolve_one(
         if target in (s.series.series_uid, s.series.patient_id)
         and s.archive_host == services.settings.archive_host
     )
+    issues: tuple[Issue, ...] = ()
     try:
         rows = ask(services, query, token=token).items
-    except ArchiveError:
+    except ArchiveError as error:
         if kept:
-            return kept
-        raise
+            return Listing(kept)
+        known = search(services, query, offline=True, token=token)
+        if not known.items:
+            raise
+        rows, issues = known.items, (_as_doubt(error), *known.issues)
     if not rows and kept:
-        return kept
+        return Listing(kept)
     if not rows:
         kind = "series" if is_uid else "patient"
         raise NothingFound(
             f"{services.settings.archive_host} knows no {kind} {target}.",
             "Find what there is with: napari-tcia search",
         )
-    return rows if is_uid else case_series(rows)
+    return Listing(rows if is_uid else case_series(rows), issues)
 
 
 def case_series(rows: Sequence[Series]) -> tuple[Series, ...]:
@@ -212,6 +220,7 @@ def get(
     series: Sequence[Series],
     *,
     out: Path | None = None,
+    source: Source = "auto",
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Listing[Fetched]:
@@ -224,6 +233,9 @@ def get(
     ----------
     out : Path, optional
         A folder of the user instead of the store.
+    source : {"auto", "nbia", "idc"}
+        With "auto" NBIA is asked first. Where it fails, and a bucket has the
+        series, that serves; an issue with code "other_archive" says so.
 
     Returns
     -------
@@ -249,7 +261,7 @@ def get(
     issues: list[Issue] = []
     whole: dict[str, Series] = {}
     shown: tuple[Terms, ...] = ()
-    silence: ArchiveError | None = None
+    silence: dict[str, ArchiveError] = {}
     for one in dict.fromkeys(series):
         token.raise_if_cancelled()
         try:
@@ -258,25 +270,20 @@ def get(
                 gate.recheck(one, host, services.ledger)  # as it is listed today
                 rows.append(_row(kept, "present"))
             else:
-                if silence:
-                    raise silence
                 shown = shown or agree.terms(
                     services, series, report=report, token=token
                 )
                 access = gate.grant([one], shown, services.ledger)
-                done = fetch_series(
-                    one, services.nbia, access, store, report=report, token=token
-                )
+                bring = Bring(services, access, store, silence, report, token)
+                done = bring(one, source, issues)
                 rows.append(_row(done, "done"))
             whole.setdefault(one.collection, one)
         except TciaError as error:
-            if isinstance(error, (Unreachable, RemoteTimeout)):
-                silence = error  # the next one would wait as long in vain
             rows.append(Fetched(one.series_uid, "failed", error=error))
             issues.append(as_issue(error))
     for collection, one in whole.items():
         for name in SUPPLEMENTS.get(collection, ()):
-            if silence or store.find_file(host, name):
+            if store.find_file(host, name):
                 continue
             try:
                 shown = shown or agree.terms(
@@ -302,6 +309,11 @@ def get(
                     )
                 )
     return Listing(tuple(rows), tuple(issues))
+
+
+def _as_doubt(error: TciaError) -> Issue:
+    """An error that something else made up for."""
+    return Issue("warn", error.code, str(error), dict(error.numbers))
 
 
 def _row(kept: StoredSeries, state: str) -> Fetched:

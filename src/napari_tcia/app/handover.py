@@ -8,7 +8,7 @@ from napari_tcia.app import credit
 from napari_tcia.app.case import Case, open_case
 from napari_tcia.app.fetch import MANIFESTS
 from napari_tcia.app.folder import credit_of, recorded
-from napari_tcia.app.search import interpret
+from napari_tcia.app.interpret import interpret
 from napari_tcia.app.services import Services
 from napari_tcia.archive import datacite
 from napari_tcia.archive.manifest import parse_manifest

@@ -1,20 +1,30 @@
-"""Search: the configured archive, enriched by the bundled catalogue."""
+"""Search: the configured archive, enriched by the bundled catalogue.
+
+Where the archive does not answer, what it last said; else the catalogue.
+"""
 
 from __future__ import annotations
 
-import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from napari_tcia.app import known
 from napari_tcia.app.services import Services
 from napari_tcia.archive.collections import access_of
 from napari_tcia.core.model import Collection, Issue, Listing, SearchQuery, Series
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
-from napari_tcia.errors import ArchiveError, NothingFound, TciaError, UnexpectedReply
+from napari_tcia.errors import (
+    ArchiveError,
+    NothingFound,
+    RemoteTimeout,
+    TciaError,
+    UnexpectedReply,
+    Unreachable,
+)
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
-_PATIENT = re.compile(r"(ABD|MED)[ _-]?(?:LYMPH)?[ _-]?0*(\d{1,3})", re.I)
 ANNOTATION_MODALITIES = ("SEG", "RTSTRUCT")
 MAX_COLLECTIONS = 3
 """Collections that a free text is looked for in; more ask for a better word."""
@@ -30,41 +40,6 @@ def as_issue(error: TciaError) -> Issue:
     )
 
 
-def interpret(services: Services, text: str) -> SearchQuery:
-    """Understand what was typed or pasted into the one search box.
-
-    A series or study UID, a DOI, a patient of CT Lymph Nodes in a loose
-    spelling ("med lymph 21"), or a collection name become a precise query;
-    anything else stays text.
-    """
-    text = text.strip()
-    if _UID.fullmatch(text):
-        return SearchQuery(series_uid=text)
-    known = services.catalogue.find_collection(text)
-    if known is not None:
-        return SearchQuery(collection=known.name)
-    patient = _PATIENT.fullmatch(text)
-    if patient:
-        return SearchQuery(
-            patient=f"{patient[1].upper()}_LYMPH_{int(patient[2]):03d}",
-            collection="CT Lymph Nodes",
-        )
-    return SearchQuery(text=text)
-
-
-def refine(services: Services, query: SearchQuery) -> SearchQuery:
-    """Let the text of `query` become precise fields where it names something."""
-    if not query.text:
-        return query
-    found = interpret(services, query.text)
-    fields = {
-        name: value
-        for name in ("collection", "patient", "series_uid", "study_uid", "text")
-        if (value := getattr(found, name) or (name != "text" and getattr(query, name)))
-    }
-    return replace(query, **({"text": ""} | fields))
-
-
 def collections(
     services: Services,
     *,
@@ -74,46 +49,47 @@ def collections(
 ) -> Listing[Collection]:
     """List collections of the archive, with what the catalogue adds.
 
-    When the archive does not answer, the catalogue's rows come with an error
-    issue; `offline` asks no network at all.
+    When the archive does not answer, what it listed last, else the catalogue,
+    comes with an error issue; `offline` asks no network at all.
     """
-    catalogue = services.catalogue
-    known = {
-        c.name.casefold(): Collection(
-            name=c.name,
-            doi=c.doi,
-            title=c.title,
-            licence=c.licence,
-            patients=c.patients,
-            series=c.series_count,
-            modalities=c.modalities,
-            access=access_of(c.licences),
-            sources=("catalogue",),
-        )
-        for c in catalogue.collections.values()
-    }
     if offline:
-        return Listing(_by_name(known.values()), (_catalogue_note(services),))
+        return _last_collections(services)
     report(Progress("Asking the archive for its collections"))
+    start = time.monotonic()
     try:
-        listed = services.nbia.collections(token)
-        if not listed:
-            raise UnexpectedReply(
-                f"{services.settings.archive_host} lists no collection at all.",
-                "Try again later, or search with --offline.",
-            )
+        found = ask_collections(services, token=token)
     except ArchiveError as error:
-        issues = (as_issue(error), _catalogue_note(services))
-        return Listing(_by_name(known.values()), issues)
-    rows = []
-    for row in listed:
-        extra = known.get(row.name.casefold())
-        rows.append(
-            replace(extra, patients=row.patients, sources=("nbia", "catalogue"))
-            if extra
-            else row
+        rows = _last_collections(services)
+        return Listing(rows.items, (_outage(services, error, start), *rows.issues))
+    return Listing(found, tuple(known.keep_collections(services, found)))
+
+
+def ask_collections(
+    services: Services, *, token: CancelToken | None = None
+) -> tuple[Collection, ...]:
+    """List the collections that the archive itself lists, with what is known of them.
+
+    Raises
+    ------
+    ArchiveError
+        It fails, or lists none.
+    """
+    listed = services.nbia.collections(token)
+    if not listed:
+        raise UnexpectedReply(
+            f"{services.settings.archive_host} lists no collection at all.",
+            "Try again later, or search with --offline.",
         )
-    return Listing(_by_name(rows))
+    kept = known.last_collections(services)
+    last = {row.name.casefold(): row for row in kept.items} if kept else {}
+    catalogued = _catalogued_collections(services)
+    found = []
+    for row in listed:
+        key = row.name.casefold()
+        sources = ("nbia", "catalogue") if key in catalogued else ("nbia",)
+        extra = last.get(key) or catalogued.get(key) or row
+        found.append(replace(extra, patients=row.patients, sources=sources))
+    return _by_name(found)
 
 
 def search(
@@ -130,18 +106,20 @@ def search(
     -------
     Listing of Series
         With an issue of level "error" where the archive failed; its rows are
-        then the catalogue's. An empty answer for something that the catalogue
-        knows is such a failure, not "nothing found".
+        then what the archive listed last (issue "last_known"), else the
+        catalogue's (issue "catalogue"). An empty answer for something that
+        the catalogue knows is such a failure, not "nothing found".
     """
     if is_free_text(query):
         return search_text(services, query, offline=offline, report=report, token=token)
     if offline:
-        return Listing(_catalogued(services, query), (_catalogue_note(services),))
+        return _last_series(services, query)
+    start = time.monotonic()
     try:
         return ask(services, query, report=report, token=token)
     except ArchiveError as error:
-        issues = (as_issue(error), _catalogue_note(services))
-        return Listing(_catalogued(services, query), issues)
+        rows = _last_series(services, query)
+        return Listing(rows.items, (_outage(services, error, start), *rows.issues))
 
 
 def ask(
@@ -178,8 +156,11 @@ def ask(
                 f"which the catalogue of {catalogue.date} lists.",
                 "The archive may be failing, or may not hold it; try again later.",
             )
-    rows = _narrow(_enrich(services, listing.items), query)
-    return Listing(rows, listing.issues)
+    rows = _enrich(services, listing.items)
+    issues = listing.issues
+    if not issues and _archive_query(query) == SearchQuery(collection=query.collection):
+        issues = tuple(known.keep_series(services, query.collection, rows))
+    return Listing(_narrow(rows, query), issues)
 
 
 def search_text(
@@ -193,8 +174,8 @@ def search_text(
     """Look for free text without asking the archive for all it has.
 
     The text is looked for in the names and titles of collections, else in the
-    catalogue's series; the collections that it leads to are then searched.
-    More than `MAX_COLLECTIONS` of them are only named, in an issue with code
+    series that this machine knows of; the collections that it leads to are then
+    searched. More than `MAX_COLLECTIONS` of them are only named, in an issue with code
     "many_collections".
     """
     listed = collections(services, offline=offline, report=report, token=token)
@@ -206,7 +187,7 @@ def search_text(
     ]
     within = query if not names else replace(query, text="")
     if not names:
-        rows = _catalogued(services, query)
+        rows = _narrow(known.all_series(services), query)
         names = list(dict.fromkeys(row.collection for row in rows))
     issues = list(listed.issues)
     if len(names) > MAX_COLLECTIONS:
@@ -249,14 +230,77 @@ def _by_name(rows: Iterable[Collection]) -> tuple[Collection, ...]:
     return tuple(sorted(rows, key=lambda row: row.name.casefold()))
 
 
+def _catalogued_collections(services: Services) -> dict[str, Collection]:
+    """Collections of the bundled catalogue, by name in lower case."""
+    return {
+        c.name.casefold(): Collection(
+            name=c.name,
+            doi=c.doi,
+            title=c.title,
+            licence=c.licence,
+            patients=c.patients,
+            series=c.series_count,
+            modalities=c.modalities,
+            access=access_of(c.licences),
+            sources=("catalogue",),
+        )
+        for c in services.catalogue.collections.values()
+    }
+
+
+def _last_collections(services: Services) -> Listing[Collection]:
+    """Collections without asking: as the archive listed them last, or catalogued."""
+    if kept := known.last_collections(services):
+        return Listing(_by_name(kept.items), (_last_note(services, kept.time),))
+    rows = _by_name(_catalogued_collections(services).values())
+    return Listing(rows, (_catalogue_note(services),))
+
+
+def _last_series(services: Services, query: SearchQuery) -> Listing[Series]:
+    """Series without asking: as the archive listed them last, or catalogued."""
+    query = _named(services, query)
+    if query.collection:
+        kept = known.last_series(services, query.collection)
+        listings = [kept] if kept else []
+    else:
+        listings = known.listings(services)
+    found = {kept.time: _narrow(kept.items, query) for kept in listings}
+    rows = tuple(row for some in found.values() for row in some)
+    if rows or (query.collection and listings):
+        oldest = min(when for when, some in found.items() if some or not rows)
+        return Listing(rows, (_last_note(services, oldest),))
+    return Listing(_catalogued(services, query), (_catalogue_note(services),))
+
+
+def _outage(services: Services, error: ArchiveError, start: float) -> Issue:
+    """Why the archive's own answer is not shown; `start` is of `time.monotonic`."""
+    issue = as_issue(error)
+    host = services.settings.archive_host
+    who = "TCIA" if host.endswith("cancerimagingarchive.net") else host
+    if isinstance(error, RemoteTimeout):
+        waited = round(time.monotonic() - start)
+        message = f"{who} does not answer (timed out after {waited} s)."
+        return replace(issue, message=message)
+    if isinstance(error, Unreachable):
+        return replace(issue, message=f"{who} does not answer. {error}")
+    return issue
+
+
+def _last_note(services: Services, when: datetime) -> Issue:
+    age = known.age_text(when)
+    message = f"Showing what {services.settings.archive_host} listed {age}."
+    return Issue("info", "last_known", message, _age(when, when.isoformat()))
+
+
 def _catalogue_note(services: Services) -> Issue:
-    date = services.catalogue.date
-    return Issue(
-        "info",
-        "catalogue",
-        f"Showing the bundled catalogue of {date}.",
-        {"date": date},
-    )
+    when = known.catalogue_time(services)
+    message = f"Showing the catalogue of {known.date_text(when)}."
+    return Issue("info", "catalogue", message, _age(when, services.catalogue.date))
+
+
+def _age(when: datetime, date: str) -> dict[str, object]:
+    days = (datetime.now(UTC).date() - when.date()).days
+    return {"date": date, "age_days": days, "age": known.age_text(when)}
 
 
 def _archive_query(query: SearchQuery) -> SearchQuery:

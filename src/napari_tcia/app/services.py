@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_tcia.archive.catalogue import Catalogue, load
 from napari_tcia.archive.http import Transport
+from napari_tcia.archive.idc import Idc
 from napari_tcia.archive.nbia import Nbia
 from napari_tcia.core.settings import Settings
 from napari_tcia.terms.ledger import Ledger
@@ -24,6 +25,8 @@ class Services:
         The one way to the network.
     nbia : Nbia
         The archive that lists and sends series.
+    idc : Idc
+        The buckets that have the same series as files.
     ledger : Ledger
         Acceptances, below HOME.
     store : Store
@@ -33,6 +36,7 @@ class Services:
     settings: Settings
     transport: Transport
     nbia: Nbia
+    idc: Idc
     ledger: Ledger
     store: Store
 
@@ -56,6 +60,7 @@ class Services:
             settings=settings,
             transport=transport,
             nbia=Nbia(transport, settings),
+            idc=Idc(transport, settings),
             ledger=Ledger(home / "ledger.jsonl"),
             store=Store(home / "store"),
         )

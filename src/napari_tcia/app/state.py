@@ -3,88 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from napari_tcia.app import facets
 from napari_tcia.app.case import Case
-from napari_tcia.app.fetch import MANIFESTS, companions, resolve_all, stored
-from napari_tcia.app.search import ANNOTATION_MODALITIES, interpret, search
+from napari_tcia.app.fetch import companions, resolve_all, stored
+from napari_tcia.app.instant import place
+from napari_tcia.app.interpret import interpret, respelt
+from napari_tcia.app.own_folder import in_folder
+from napari_tcia.app.rows import CaseRow, Results, case_rows
+from napari_tcia.app.search import search
 from napari_tcia.app.services import Services
-from napari_tcia.core.model import Issue, Listing, SearchQuery, Series
-from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.core.model import Listing, SearchQuery, Series
+from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.terms.licence import identify
 
+__all__ = ["CaseRow", "Results"]
 
-@dataclass(frozen=True, slots=True)
-class CaseRow:
-    """An image series with the annotation series of its study, as one row."""
-
-    series: Series
-    annotations: tuple[Series, ...] = ()
-
-    @property
-    def all(self) -> tuple[Series, ...]:
-        """Everything that opening the row opens."""
-        return (self.series, *self.annotations)
-
-    @property
-    def bytes(self) -> int:
-        """Declared size; what is not declared counts as nothing."""
-        return sum(s.bytes or 0 for s in self.all)
-
-    @property
-    def has_nodes(self) -> bool:
-        """Whether annotations are known to exist."""
-        return bool(self.annotations or self.series.has_labels)
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Answer to a search.
-
-    Attributes
-    ----------
-    text : str
-        What was looked for.
-    rows : tuple of CaseRow
-    issues : tuple of Issue
-    accepted : frozenset of str
-        Collections whose terms stand accepted.
-    stored : frozenset of str
-        Series that are on disk, verified.
-    hint : str
-        What to try when there are no rows.
-    """
-
-    text: str = ""
-    rows: tuple[CaseRow, ...] = ()
-    issues: tuple[Issue, ...] = ()
-    accepted: frozenset[str] = frozenset()
-    stored: frozenset[str] = frozenset()
-    hint: str = ""
-
-
-def case_rows(series: Iterable[Series]) -> tuple[CaseRow, ...]:
-    """Join image series with the annotations of the same study.
-
-    Annotations without an image beside them keep a row of their own.
-    """
-    series = tuple(series)
-    notes = [s for s in series if s.modality in ANNOTATION_MODALITIES]
-    images = [s for s in series if s.modality not in ANNOTATION_MODALITIES]
-    with_images = {s.study_uid for s in images if s.study_uid}
-    rows = [
-        CaseRow(
-            image,
-            tuple(n for n in notes if n.study_uid == image.study_uid != ""),
-        )
-        for image in images
-    ]
-    rows += [CaseRow(n) for n in notes if n.study_uid not in with_images]
-    rows.sort(key=lambda row: (row.series.collection.casefold(), row.series.patient_id))
-    return tuple(rows)
+OLD = ("last_known", "catalogue")
+"""Codes of the issues that say that rows are not today's."""
+SPACED = ("CT", "MR", "PT", "NM")
+"""Modalities of which a slice has a thickness and a spacing in the patient."""
 
 
 def find(
@@ -95,60 +36,110 @@ def find(
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Results:
-    """Look for what was typed or pasted: names, patients, UIDs, DOIs, manifests."""
+    """Look for what was typed or pasted.
+
+    Names, patients, UIDs, DOIs in loose spellings; the path of a manifest; a
+    folder, also one that an official downloader made.
+    """
     text = text.strip()
-    path = Path(text)
-    if path.suffix.lower() in MANIFESTS and path.is_file():
-        series, issues, _ = resolve_all(services, [text], token=token)
+    found = place(text)
+    if found and found[0] == "manifest":
+        series, issues, _ = resolve_all(services, [str(found[1])], token=token)
         return _results(services, text, Listing(series, issues))
+    if found:
+        listing, folders = in_folder(services, found[1], report=report, token=token)
+        return replace(_results(services, text, listing), folders=folders)
     query = interpret(services, text)
-    found = search(services, query, offline=offline, report=report, token=token)
-    if not found.items and query.series_uid:
-        found = search(
+    listing = search(services, query, offline=offline, report=report, token=token)
+    if not listing.items and query.series_uid:
+        listing = search(
             services,
             SearchQuery(study_uid=query.series_uid),
             offline=offline,
             report=report,
             token=token,
         )
-    return _results(services, text, found, query.collection)
+    remarks = respelt(services, text, query)
+    listing = Listing(listing.items, (*remarks, *listing.issues))
+    return _results(services, text, listing, query.collection)
 
 
-def narrow(
-    rows: Iterable[CaseRow],
+def with_details(
+    services: Services,
+    results: Results,
     *,
-    modality: str = "",
-    with_nodes: bool = False,
-    collection: str = "",
-) -> tuple[CaseRow, ...]:
-    """Rows that pass every filter; an empty one lets all pass."""
-    return tuple(
-        row
-        for row in rows
-        if modality in ("", row.series.modality)
-        and collection in ("", row.series.collection)
-        and (row.has_nodes or not with_nodes)
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Results:
+    """`results` with the spacing of their images, as the archive lists it.
+
+    For a second task, once the rows are shown. Rows that the archive says
+    nothing of stay as they are, and so do those that it did not list today.
+
+    Raises
+    ------
+    ArchiveError
+        It does not answer; `results` are as good as before.
+    """
+    wanted = [
+        row.series.series_uid
+        for row in results.rows
+        if "nbia" in row.series.sources and row.series.modality in SPACED
+    ]
+    if results.age or not wanted:
+        return results
+    report(Progress("Asking for spacings"))
+    told = services.nbia.details(wanted, token)
+    rows = tuple(
+        replace(
+            row,
+            series=replace(
+                row.series,
+                pixel_spacing=one.pixel_spacing,
+                slice_thickness=one.slice_thickness,
+            ),
+        )
+        if (one := told.get(row.series.series_uid))
+        else row
+        for row in results.rows
     )
+    facets.prepare(rows)
+    return replace(results, rows=rows)
 
 
-def counts(rows: Iterable[CaseRow], name: str) -> tuple[tuple[str, int], ...]:
-    """How often each value of a `Series` field occurs, most frequent first."""
-    counter = Counter(str(getattr(row.series, name)) for row in rows)
-    return tuple((value, n) for value, n in counter.most_common() if value)
+def cost(
+    rows: Sequence[CaseRow],
+    kept: frozenset[str],
+    home: Path,
+    accepted: frozenset[str] | None = None,
+) -> str:
+    """What opening `rows` costs: "1 case, 30 MB, 41 GB free, terms accepted".
 
-
-def cost(rows: Sequence[CaseRow], kept: frozenset[str], home: Path) -> str:
-    """What opening `rows` costs: "1 case, 30 MB, 41 GB free"."""
+    Parameters
+    ----------
+    rows : sequence of CaseRow
+    kept : frozenset of str
+        Series that need no download: on disk, or in a folder of the user's.
+    home : Path
+    accepted : frozenset of str, optional
+        Collections whose terms stand accepted; without it nothing is said of
+        terms.
+    """
     if not rows:
         return ""
     missing = [s for row in rows for s in row.all if s.series_uid not in kept]
-    cases = f"{len(rows)} case" + ("s" if len(rows) > 1 else "")
-    if not missing:
-        return f"{cases}, on disk"
-    size = size_text(sum(s.bytes or 0 for s in missing))
-    if any(s.bytes is None for s in missing):
-        size = f"at least {size}" if size != "0 B" else "size not declared"
-    return f"{cases}, {size}, {size_text(free_bytes(home))} free"
+    words = [f"{len(rows)} case" + ("s" if len(rows) > 1 else "")]
+    if missing:
+        size = size_text(sum(s.bytes or 0 for s in missing))
+        if any(s.bytes is None for s in missing):
+            size = f"at least {size}" if size != "0 B" else "size not declared"
+        words += [size, f"{size_text(free_bytes(home))} free"]
+    else:
+        words.append("on disk")
+    if accepted is not None and missing:
+        read = {s.collection for s in missing} <= accepted
+        words.append("terms accepted" if read else "terms to be read first")
+    return ", ".join(words)
 
 
 def free_bytes(home: Path) -> int:
@@ -188,6 +179,7 @@ def _results(
     services: Services, text: str, found: Listing[Series], collection: str = ""
 ) -> Results:
     rows = case_rows(found.items)
+    facets.prepare(rows)
     host = services.settings.archive_host
     licences = {(r.series.collection, r.series.licence_name) for r in rows}
     standing = {
@@ -212,7 +204,9 @@ def _results(
         hint = "Try a collection name, a patient ID, a UID or a DOI."
         if known is not None and known.name == "CT Lymph Nodes":
             hint = "CT Lymph Nodes has MED_LYMPH_001 to 090 and ABD_LYMPH_001 to 086."
-    return Results(text, rows, found.issues, accepted, kept, hint)
+    ages = (i.numbers["age"] for i in found.issues if i.code in OLD)
+    age = str(next(ages, ""))
+    return Results(text, rows, found.issues, accepted, kept, hint, age=age)
 
 
 def doubts(cases: Iterable[Case]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +51,47 @@ def chunks_of(response: requests.Response, token: CancelToken) -> Iterator[bytes
         ) from error
     # A socket that was shut may look like the end of the body.
     token.raise_if_cancelled()
+
+
+def range_of(span: tuple[int, int | None]) -> dict[str, str]:
+    """Headers that ask for part of the bytes as they are stored (RFC 9110 14.2)."""
+    start, stop = span
+    if not start and stop is None:
+        return {}
+    last = "" if stop is None else stop - 1
+    return {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
+
+
+def within(
+    response: requests.Response,
+    chunks: Iterator[bytes],
+    span: tuple[int, int | None],
+) -> Iterator[bytes]:
+    """Cut the chunks to the span that was asked for.
+
+    A server may ignore the wish and send all (RFC 9110 14.2).
+
+    Raises
+    ------
+    UnexpectedReply
+        It sends another part.
+    """
+    start, stop = span
+    at = 0
+    if response.status_code == 206:
+        said = response.headers.get("Content-Range", "")
+        found = re.match(r"bytes (\d+)-", said)
+        if found is None or int(found[1]) != start:
+            raise UnexpectedReply(
+                f"{netloc(response.url)} sent “{one_line(said, 60)}” where the bytes "
+                f"from {start} were asked for."
+            )
+        at = start
+    for chunk in chunks:
+        first, at = at, at + len(chunk)
+        end = len(chunk) if stop is None else stop - first
+        if piece := chunk[max(0, start - first) : max(0, end)]:
+            yield piece
 
 
 def connection_error(error: requests.RequestException, host: str) -> TciaError:

@@ -22,6 +22,8 @@ from napari_tcia.archive.answers import (
     chunks_of,
     connection_error,
     may_pass,
+    range_of,
+    within,
 )
 from napari_tcia.archive.connection import Call, new_session
 from napari_tcia.core.model import AccessGrant
@@ -140,28 +142,42 @@ class Transport:
         series_uid: str = "",
         collection: str = "",
         token: CancelToken | None = None,
+        below: str = "",
+        span: tuple[int, int | None] = (0, None),
     ) -> Iterator[Iterator[bytes]]:
         """Open an address that holds pixels, and yield its chunks.
 
         The grant is checked before any byte is sent. There is one try only:
-        a body that breaks off has to be asked for again from its beginning,
-        which is for the caller to decide.
+        whether a body that breaks off is asked for again is for the caller to
+        decide.
+
+        Parameters
+        ----------
+        below : str
+            Address that this one, and any that it redirects to, must lie
+            below. Addresses in a bucket do not name the series, so there it
+            is the series' folder, and required.
+        span : tuple of int
+            First byte, and the one after the last (None for the end).
 
         Raises
         ------
         GrantMismatch
             The grant does not cover the series, or the collection, or the
-            address names another series.
+            address names another series, or does not lie `below`.
         ArchiveError, NothingFound, Cancelled
             As `get`; while streaming also `Truncated` and `RemoteTimeout`.
         """
 
         def allowed(target: str) -> None:
             self._check_grant(target, grant, series_uid, collection)
+            self._check_below(target, below)
 
         token = token or CancelToken()
-        with self._open("GET", _with_query(url, params), token, allowed) as response:
-            yield chunks_of(response, token)
+        with self._open(
+            "GET", _with_query(url, params), token, allowed, headers=range_of(span)
+        ) as response:
+            yield within(response, chunks_of(response, token), span)
 
     def is_pixel_request(self, url: str) -> bool:
         """Whether `url` asks for pixels: images, bucket objects, supplements."""
@@ -204,6 +220,21 @@ class Transport:
                     f"The request names series {one_line(uid, 80)}, "
                     f"not {series_uid or collection}."
                 )
+
+    def _check_below(self, url: str, folder: str) -> None:
+        parts = _segments(urlsplit(url).path)
+        inside = _segments(urlsplit(folder).path)
+        if not folder:
+            # Where the bucket has an address of its own; under a shared one
+            # the image endpoints and files name what they hold.
+            bound = self._services(netloc(url), parts) != {"idc"}
+        else:
+            bound = netloc(url) == netloc(folder) and parts[: len(inside)] == inside
+        if not bound:
+            raise GrantMismatch(
+                f"{one_line(urlsplit(url).path, 200)} is not what was asked for: "
+                "it does not lie in the folder of the series."
+            )
 
     def _refuse_pixels(self, url: str) -> None:
         if self.is_pixel_request(url):

@@ -7,9 +7,11 @@ errors as text; a zip has no declared length, and may be short without a word.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -40,10 +42,23 @@ _BYTES = ("filesize", "totalsizeinbytes")
 _LICENCE = ("licensename",)
 _LICENCE_URI = ("licenseuri", "licenseurl")
 _DOI = ("datadescriptionuri", "collectionuri")
+_PIXEL_SPACING = ("pixelspacingmmrow", "pixelspacingmm", "pixelspacing")
+_THICKNESS = ("slicethicknessmm", "slicethickness")
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+
+DETAILS_AT_ONCE = 10_000
+"""Series that one ``getSeriesMetadata`` is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the metadata of a series tells beside its row; mm, None if not told."""
+
+    pixel_spacing: float | None = None
+    slice_thickness: float | None = None
 
 
 class Nbia:
@@ -100,6 +115,24 @@ class Nbia:
         asked = {key: value for key, value in params.items() if value}
         return parse_series(rows_of(self._ask("v4/getSeries", asked, token)))
 
+    def details(
+        self, series_uids: Sequence[str], token: CancelToken | None = None
+    ) -> Mapping[str, Details]:
+        """Spacing of series, by UID, as far as the archive states it.
+
+        Asked in portions of `DETAILS_AT_ONCE`.
+        """
+        url = f"{self._settings.archive}/v4/getSeriesMetadata"
+        uids = [check_uid(uid) for uid in series_uids]
+        found: dict[str, Details] = {}
+        for start in range(0, len(uids), DETAILS_AT_ONCE):
+            some = ",".join(uids[start : start + DETAILS_AT_ONCE])
+            form = {"list": some, "format": "json"}
+            found |= parse_details(
+                rows_of(self._transport.post(url, form, token=token))
+            )
+        return found
+
     def sop_instance_uids(
         self, series_uid: str, token: CancelToken | None = None
     ) -> tuple[str, ...]:
@@ -142,6 +175,22 @@ class Nbia:
 
         return self._with_checksums(stream)
 
+    def open_instance(
+        self, series_uid: str, sop_uid: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream one instance of a series: a Part 10 file, not zipped."""
+        params = {
+            "SeriesInstanceUID": check_uid(series_uid),
+            "SOPInstanceUID": check_uid(sop_uid),
+        }
+        return self._transport.stream(
+            f"{self._settings.archive}/v4/getSingleImage",
+            params=params,
+            grant=grant,
+            series_uid=series_uid,
+            token=token,
+        )
+
     @contextmanager
     def _with_checksums(
         self, stream: Callable[..., AbstractContextManager[Iterator[bytes]]]
@@ -181,6 +230,31 @@ class Nbia:
         return self._transport.get(
             url, params={**params, "format": "json"}, token=token
         )
+
+
+def parse_details(rows: Sequence[Any]) -> dict[str, Details]:
+    """Turn rows of ``getSeriesMetadata`` into `Details`, by SeriesInstanceUID.
+
+    Rows without a UID, and lengths that are no positive number, are left out:
+    a spacing is only ever something to narrow by, and is measured again from
+    the images.
+    """
+    found = {}
+    for row in rows:
+        plain = by_plain_key(row) if isinstance(row, Mapping) else {}
+        if uid := text_of(plain, _SERIES):
+            found[uid] = Details(
+                _length_of(plain, _PIXEL_SPACING), _length_of(plain, _THICKNESS)
+            )
+    return found
+
+
+def _length_of(row: Mapping[str, Any], keys: Sequence[str]) -> float | None:
+    try:
+        length = float(text_of(row, keys))
+    except ValueError:
+        return None
+    return length if 0 < length < math.inf else None
 
 
 def parse_series(rows: Sequence[Any]) -> Listing[Series]:

@@ -10,6 +10,7 @@ from typing import Any
 from napari_tcia.cite.references import (
     CT_LYMPH_NODES_DOI,
     DATASETS,
+    IDC_PAPER,
     PAPERS,
     TCIA_PAPER,
     TCIA_PUBLISHER,
@@ -76,16 +77,18 @@ def citations_for(
     -------
     tuple of Citation
         Datasets in the order they occur, the synthetic phantom, the papers
-        that the datasets ask for, and last what TCIA asks for in general.
+        that the datasets ask for, and last what TCIA asks for in general, and
+        IDC for what came from its buckets.
     """
     licences: dict[str, dict[str, None]] = {}
     sources: dict[str, tuple[Provenance, CollectionFacts | None]] = {}
-    synthetic = real = False
+    synthetic = real = bucket = False
     for one in provenances:
         if _is_synthetic(one):
             synthetic = True
         elif one.origin != "unknown":
             real = True
+            bucket |= one.source == "idc"
             facts = _facts(one, catalogue_lookup)
             doi = bare_doi(one.doi) or bare_doi(facts.doi if facts else "")
             key = doi.casefold() or one.collection.casefold()
@@ -102,6 +105,7 @@ def citations_for(
         *([SYNTHETIC] if synthetic else []),
         *(from_csl(paper) for paper in papers),
         *([from_csl(TCIA_PAPER, kind="archive")] if real else []),
+        *([from_csl(IDC_PAPER, kind="archive")] if bucket else []),
     ]
     return tuple({citation.key: citation for citation in found}.values())
 

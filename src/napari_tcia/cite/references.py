@@ -76,6 +76,25 @@ TCIA_PAPER = _work(
 )
 """What TCIA asks to be cited with everything of it."""
 
+IDC_PAPER = _work(
+    "article-journal",
+    "10.1148/rg.230180",
+    2023,
+    "National Cancer Institute Imaging Data Commons: Toward Transparency, "
+    "Reproducibility, and Scalability in Imaging Artificial Intelligence",
+    "Fedorov, Andrey; Longabaugh, William J. R.; Pot, David; Clunie, David A.; "
+    "Pieper, Steven D.; Gibbs, David L.; Bridge, Christopher; Herrmann, Markus D.; "
+    "Homeyer, André; Lewis, Rob; Aerts, Hugo J. W. L.; Krishnaswamy, Deepa; "
+    "Thiriveedhi, Vamsi Krishna; Ciausu, Cosmin; Schacherer, Daniela P.; "
+    "Bontempi, Dennis; Pihl, Todd; Wagner, Ulrike; Farahani, Keyvan; Kim, Erika; "
+    "Kikinis, Ron",
+    container_title="RadioGraphics",
+    volume="43",
+    issue="12",
+    page="e230180",
+)
+"""What the Imaging Data Commons asks to be cited for what its buckets sent."""
+
 _ROTH_2014 = _work(
     "paper-conference",
     "10.1007/978-3-319-10404-1_65",

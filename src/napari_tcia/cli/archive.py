@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +27,7 @@ from napari_tcia.cli.output import (
     tell_issues,
 )
 from napari_tcia.core.model import Listing, SearchQuery, to_json
-from napari_tcia.errors import TermsNotAccepted
+from napari_tcia.errors import TermsNotAccepted, UsageError
 
 SERIES_COLUMNS = (
     "series_uid",
@@ -45,22 +46,43 @@ SERIES_COLUMNS = (
 )
 
 
-def collections(json_: Json = False, offline: Offline = False) -> None:
+def collections(
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Ask anew, and show what has changed."),
+    ] = False,
+    json_: Json = False,
+    offline: Offline = False,
+) -> None:
     """List the archive's collections."""
+    from napari_tcia.app import refresh as renew
     from napari_tcia.app import search as use
     from napari_tcia.app.services import Services
 
-    with cancelling() as token:
-        listing = use.collections(Services.open(), offline=offline, token=token)
+    if refresh and offline:
+        raise UsageError("--refresh asks the archive; --offline asks nobody.")
+    services = Services.open()
+    change = None
+    with cancelling() as token, progress(json_) as report:
+        if refresh:
+            change = renew.refresh(services, report=report, token=token)
+        # What was just asked and kept is not asked for again.
+        listing = use.collections(services, offline=offline or refresh, token=token)
+    issues = listing.issues if change is None else change.issues
     if json_:
-        emit({"collections": listing.items, "issues": listing.issues})
+        answer: dict[str, Any] = {"collections": listing.items, "issues": issues}
+        if change is not None:
+            answer["difference"] = {"sentences": change.sentences, **change.numbers}
+        emit(answer)
     else:
         table(
             ["collection", "patients", "licence", "doi"],
             [(c.name, c.patients, c.licence, c.doi) for c in listing],
         )
-        tell_issues(listing.issues)
-    raise typer.Exit(exit_for(listing.issues))
+        for sentence in change.sentences if change else ():
+            typer.echo(sentence)
+        tell_issues(issues)
+    raise typer.Exit(exit_for(issues))
 
 
 def search(
@@ -72,12 +94,18 @@ def search(
     has_labels: Annotated[
         bool, typer.Option("--has-labels", help="Only images with annotations.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the series to a manifest: .tcia, .csv or .s5cmd."),
+    ] = None,
     offline: Offline = False,
     json_: Json = False,
 ) -> None:
     """List series of the archive, enriched by the bundled catalogue."""
     from napari_tcia.app import search as use
+    from napari_tcia.app.interpret import refine
     from napari_tcia.app.services import Services
+    from napari_tcia.archive.manifest import write_manifest
 
     services = Services.open()
     query = SearchQuery(
@@ -88,9 +116,13 @@ def search(
         text=text,
         has_labels=True if has_labels else None,
     )
-    query = use.refine(services, query)
+    query = refine(services, query)
     with cancelling() as token:
         listing = use.search(services, query, offline=offline, token=token)
+    if save is not None and listing.items:
+        written = write_manifest(listing.items, save)
+        listing = replace(listing, issues=(*listing.issues, *written.issues))
+        say(f"Saved {len(written)} series in {save}.")
     show_series(listing, json_)
     code = exit_for(listing.issues)
     if not listing.items and not code:
@@ -262,6 +294,10 @@ def get(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of your own.")
     ] = None,
+    source: Annotated[
+        Literal["auto", "nbia", "idc"],
+        typer.Option(help="NBIA, and IDC where that fails (auto), or one alone."),
+    ] = "auto",
     json_: Json = False,
 ) -> None:
     """Download series UIDs, patients or manifests, verified."""
@@ -271,7 +307,9 @@ def get(
     services = Services.open()
     with cancelling() as token, progress(json_) as report:
         series, doubts, unknown = fetch.resolve_all(services, targets, token=token)
-        rows = fetch.get(services, series, out=out, report=report, token=token)
+        rows = fetch.get(
+            services, series, out=out, source=source, report=report, token=token
+        )
     issues = (*doubts, *rows.issues)
     decisive = fetch.first_error([*unknown, *(r.error for r in rows if r.error)])
     columns = ("series_uid", "state", "path", "files", "bytes", "source")

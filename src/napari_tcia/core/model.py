@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +28,13 @@ TWIN_UID_ROOT = "61.7.0.999."
 """Root of every UID that the embedded archive makes up."""
 TWIN_MARK = "SYNTHETIC phantom of the napari-tcia embedded archive"
 """Beginning of PatientComments in everything that it makes up."""
+TWIN_BUCKET = "idc-open-data"
+"""Bucket in which it has everything that it makes up."""
+
+
+def object_uuid(uid: str) -> str:
+    """Name of a series, or of an instance, in its bucket: made from the UID."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, uid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,8 @@ class Series:
     `images` and `bytes` are the archive's declared counts (bytes are the sum
     of the Part 10 files); None when it does not say. `licence_name` and
     `licence_uri` are the archive's words. `sources` names who listed it:
-    ``"nbia"``, ``"catalogue"``.
+    ``"nbia"``, ``"catalogue"``. `pixel_spacing` (between rows) and
+    `slice_thickness` are in mm, as the archive lists them.
     """
 
     series_uid: str
@@ -127,6 +136,8 @@ class Series:
     manufacturer: str = ""
     has_labels: bool | None = None
     sources: tuple[str, ...] = ()
+    pixel_spacing: float | None = None
+    slice_thickness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +363,7 @@ class Listing(Generic[T]):
 
 
 class SeriesSource(Protocol):
-    """An archive that can send the instances of a series."""
+    """An archive that sends a series as one zip."""
 
     name: str
     host: str
@@ -363,10 +374,62 @@ class SeriesSource(Protocol):
         """Stream the zip of a series, in chunks as they arrive."""
         ...
 
+
+class FileSource(Protocol):
+    """An archive that sends supplementary files."""
+
+    name: str
+    host: str
+
     def open_file(
         self, name: str, collection: str, grant: AccessGrant, token: CancelToken
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Stream a supplementary file of a collection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BucketObject:
+    """One file of a public bucket.
+
+    `size` is in bytes. `etag` stands without its quotes: 32 hexadecimal
+    digits are the MD5 of the bytes; anything else says nothing about them.
+    """
+
+    key: str
+    size: int
+    etag: str = ""
+
+
+@runtime_checkable
+class ObjectSource(Protocol):
+    """An archive that has each instance of a series as a file of its own.
+
+    `host` is that of the archive that lists the series, whose terms were
+    accepted: the bucket is another place of the same data, under the same
+    licence.
+    """
+
+    name: str
+    host: str
+
+    def objects(
+        self, series_uid: str, token: CancelToken | None = None
+    ) -> tuple[BucketObject, ...]:
+        """Every file of a series; the whole list or an error."""
+        ...
+
+    def open_object(
+        self,
+        one: BucketObject,
+        series_uid: str,
+        grant: AccessGrant,
+        token: CancelToken,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream bytes `start` to `stop` of a file of that series."""
         ...
 
 

@@ -14,8 +14,7 @@ from email.utils import formatdate
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from napari_tcia.demo.identity import object_uuid
-from napari_tcia.demo.manifests import BUCKET
+from napari_tcia.core.model import TWIN_BUCKET, object_uuid
 from napari_tcia.demo.messages import Reply, Request
 from napari_tcia.demo.twin import Twin
 
@@ -58,7 +57,7 @@ class Bucket:
             return Reply(status=405, headers={"Allow": "GET, HEAD"})
         if bucket == CLOSED_BUCKET:
             return _error(403, "AccessDenied")
-        if bucket != BUCKET:
+        if bucket != TWIN_BUCKET:
             return _error(404, "NoSuchBucket")
         if not key:
             is_head = request.method == "HEAD"  # asks for no list: HeadBucket
@@ -101,7 +100,7 @@ class Bucket:
         cut_off = 0 < most < len(entries) - start
         body = [
             '<?xml version="1.0" encoding="UTF-8"?>\n',
-            f'<ListBucketResult xmlns="{_XMLNS}"><Name>{BUCKET}</Name>',
+            f'<ListBucketResult xmlns="{_XMLNS}"><Name>{TWIN_BUCKET}</Name>',
             f"<Prefix>{escape(prefix)}</Prefix>",
         ]
         if cut_off:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from dataclasses import dataclass
 
 from napari_tcia.core.model import TWIN_UID_ROOT
@@ -55,8 +54,3 @@ class Identity:
     def frame_uid(self) -> str:
         """FrameOfReferenceUID, shared by CT and SEG."""
         return self.uid("frame")
-
-
-def object_uuid(uid: str) -> str:
-    """Name of a series, or of an instance, in the bucket: made from its UID."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, uid))

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from napari_tcia.core.model import object_uuid
 from napari_tcia.demo.holdings import Holding
-from napari_tcia.demo.identity import Identity, object_uuid
+from napari_tcia.demo.identity import Identity
 from napari_tcia.demo.policy import licence_text
 
 Layout = Literal["plain", "retriever", "old retriever", "zip", "idc"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from napari_tcia.demo.identity import object_uuid
+from napari_tcia.core.model import TWIN_BUCKET, object_uuid
 from napari_tcia.demo.twin import Twin
 
 SERVER = "https://nbia.elsewhere.invalid/nbia-download/servlet/DownloadServlet"
 """Server that the header names: one that never resolves, and that no client asks."""
 _PUBLIC = SERVER.replace("nbia.", "public.")
-BUCKET = "idc-open-data"
 
 
 def manifest(uids: Iterable[str], server: str = SERVER, annotated: str = "true") -> str:
@@ -61,7 +60,7 @@ def manifest_file(twin: Twin, name: str) -> bytes | None:
 
 
 def _objects(uids: Sequence[str]) -> str:
-    lines = [f"cp s3://{BUCKET}/{object_uuid(uid)}/* .\n" for uid in uids]
+    lines = [f"cp s3://{TWIN_BUCKET}/{object_uuid(uid)}/* .\n" for uid in uids]
     return "# SYNTHETIC objects of the embedded archive\n" + "".join(lines)
 
 

@@ -82,16 +82,7 @@ def try_repeatedly(
                 return once(watch)
             except (ArchiveError, CorruptData) as error:
                 last = error
-                asked = float(error.numbers.get("retry_after") or 0)
-                if (
-                    attempt == attempts
-                    or not _may_pass(error)
-                    or asked > LONGEST_WAIT
-                    or watch.expired
-                ):
-                    raise
-                wait = pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
-                watch.token.wait(max(wait, asked))
+                watch.token.wait(pause_after(error, attempt, attempts, pause))
         raise UsageError("At least one attempt is needed.")
     except Cancelled:
         if not watch.expired or token.cancelled:
@@ -102,6 +93,24 @@ def try_repeatedly(
         ) from None
     finally:
         watch.close()
+
+
+def pause_after(error: TciaError, attempt: int, attempts: int, pause: float) -> float:
+    """Seconds to wait before the next try: doubled each time, with jitter.
+
+    The jitter keeps many clients that met the same fault from coming back at
+    once. A pause that the server asks for is granted, up to `LONGEST_WAIT`.
+
+    Raises
+    ------
+    TciaError
+        `error` itself, where no further try is due or would help.
+    """
+    asked = float(error.numbers.get("retry_after") or 0)
+    if attempt == attempts or not _may_pass(error) or asked > LONGEST_WAIT:
+        raise error
+    wait = pause * float(2 ** (attempt - 1)) * random.uniform(0.75, 1.25)
+    return max(wait, asked)
 
 
 def _may_pass(error: TciaError) -> bool:

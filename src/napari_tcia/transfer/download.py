@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import time
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_tcia.core.files import check_uid, storage_error
-from napari_tcia.core.model import AccessGrant, Series, SeriesSource, StoredSeries
-from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.files import check_uid
+from napari_tcia.core.model import (
+    AccessGrant,
+    FileSource,
+    ObjectSource,
+    Series,
+    SeriesSource,
+    StoredSeries,
+)
+from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import one_line
 from napari_tcia.errors import (
     CorruptData,
@@ -26,21 +28,17 @@ from napari_tcia.errors import (
     UnsafeArchive,
 )
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
-from napari_tcia.transfer.checksums import CHECKSUMS, compare_checksums
-from napari_tcia.transfer.instance import instance_uid
-from napari_tcia.transfer.store import LICENCE, Store
+from napari_tcia.transfer.objects import check_listed, files_of
+from napari_tcia.transfer.receive import Meter, Received, receive, write
+from napari_tcia.transfer.store import Store
 from napari_tcia.transfer.unpack import members, safe_name
 
-_ALIVE = 1 << 16
-"""Bytes that must arrive within `patience` for a slow file to count as alive."""
-
-_MAX_TEXT = 4 << 20
 _MAX_FILE = 2 << 30
 
 
 def fetch_series(
     series: Series,
-    source: SeriesSource,
+    source: SeriesSource | ObjectSource,
     grant: AccessGrant,
     store: Store,
     *,
@@ -55,22 +53,24 @@ def fetch_series(
     Every instance is unpacked as it arrives, must be DICOM Part 10 (PS3.10
     section 7) of the series asked for, and is kept byte for byte. Count and
     bytes are compared with what the archive declares, and checksums where it
-    sends them. Only then does the
-    folder get its name.
+    sends them. Only then does the folder get its name. A bucket is held to the
+    same: its files are those that the archive would have put into the zip, but
+    for the licence text, which the record then says.
 
     Parameters
     ----------
     series : Series
         As listed by the archive; its `images` and `bytes` are what is
         compared with.
-    source : SeriesSource
-        If it has ``sop_instance_uids``, that list tells a short zip from an
-        outdated count.
+    source : SeriesSource or ObjectSource
+        An archive that sends zips, or a bucket. If it has
+        ``sop_instance_uids``, that list tells a short zip from an outdated
+        count.
     grant : AccessGrant
         Must cover the series at ``source.host``.
     attempts : int
-        Tries of the whole series; a server error that will not pass is not
-        tried again.
+        Tries of the whole zip, or of each file of a bucket; a server error
+        that will not pass is not tried again.
     patience : float
         Seconds without a verified byte until the download is given up.
     pause : float
@@ -101,10 +101,20 @@ def fetch_series(
         def once(watch: Watch) -> StoredSeries:
             with store.workplace(path) as folder:
                 stage = f"Downloading {series.modality or 'series'}"
-                progress = _Meter(report, stage, series.bytes or 0, uid)
-                with source.open_series(uid, grant, watch.token) as chunks:
-                    received = _receive(chunks, series, folder, watch, progress)
-                _compare(received, series, source, token)
+                progress = Meter(report, stage, series.bytes or 0, uid)
+                if isinstance(source, ObjectSource):
+                    listed = source.objects(uid, watch.token)
+                    check_listed(listed, series)
+                    watch.alive()
+                    files = files_of(source, listed, uid, grant, watch, attempts, pause)
+                    received = receive(files, series, folder, watch, progress)
+                else:
+                    with source.open_series(uid, grant, watch.token) as chunks:
+                        files = members(
+                            chunks, watch.token, declared_bytes=series.bytes
+                        )
+                        received = receive(files, series, folder, watch, progress)
+                    _compare(received, series, source, token)
                 return store.commit(
                     folder,
                     series,
@@ -115,7 +125,9 @@ def fetch_series(
                     retrieved=_now(),
                 )
 
-        return try_repeatedly(once, f"series {uid}", token, attempts, patience, pause)
+        # The files of a bucket are each tried again on their own.
+        tries = 1 if isinstance(source, ObjectSource) else attempts
+        return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
 
 
 def find_whole(
@@ -140,7 +152,7 @@ def find_whole(
 def fetch_file(
     name: str,
     collection: str,
-    source: SeriesSource,
+    source: FileSource,
     grant: AccessGrant,
     store: Store,
     *,
@@ -173,8 +185,8 @@ def fetch_file(
             with store.workplace(path) as folder:
                 part = folder / "file"
                 with source.open_file(name, collection, grant, watch.token) as chunks:
-                    progress = _Meter(report, f"Downloading {name}", 0)
-                    size, digest, _ = _write(chunks, part, watch, progress, max_bytes)
+                    progress = Meter(report, f"Downloading {name}", 0)
+                    size, digest, _ = write(chunks, part, watch, progress, max_bytes)
                 if name.lower().endswith(".zip"):
                     _check_zip(part, name, token)
                 record = {
@@ -192,106 +204,8 @@ def fetch_file(
         return try_repeatedly(once, name, token, attempts, patience, pause)
 
 
-@dataclass(slots=True)
-class _Received:
-    files: list[dict[str, Any]] = field(default_factory=list)
-    uids: set[str] = field(default_factory=set)
-    md5: dict[str, str] = field(default_factory=dict)
-    """By the name in the zip."""
-    bytes: int = 0
-
-
-class _Meter:
-    """Reports bytes, ten times a second at most."""
-
-    def __init__(self, report: Report, stage: str, total: int, uid: str = "") -> None:
-        self._report = report
-        self._stage = stage
-        self._total = total
-        self._uid = uid
-        self._last = 0.0
-        self.done = 0
-
-    def __call__(self, count: int, *, now: bool = False) -> None:
-        self.done += count
-        moment = time.monotonic()
-        if now or moment - self._last >= 0.1:
-            self._last = moment
-            self._report(
-                Progress(self._stage, self.done, self._total, "bytes", self._uid)
-            )
-
-
-def _receive(
-    chunks: Iterator[bytes],
-    series: Series,
-    folder: Path,
-    watch: Watch,
-    progress: _Meter,
-) -> _Received:
-    """Unpack and judge each instance; write it under its SOPInstanceUID."""
-    received = _Received()
-    progress(0, now=True)
-    for name, pieces in members(chunks, watch.token, declared_bytes=series.bytes):
-        is_licence = name.rpartition("/")[2].upper() == LICENCE
-        is_checksums = name.rpartition("/")[2].lower() == CHECKSUMS
-        part = folder / "part"
-        most = _MAX_TEXT if is_licence or is_checksums else None
-        size, digest, md5 = _write(pieces, part, watch, progress, most)
-        if is_checksums:
-            compare_checksums(part, received.md5, series.series_uid)
-            part.unlink()
-            continue
-        if is_licence:
-            final = LICENCE
-            if (folder / final).exists():
-                raise UnsafeArchive(f"The zip holds two licence texts ({name}).")
-        else:
-            uid = instance_uid(part, name, series.series_uid)
-            if uid in received.uids:
-                raise UnsafeArchive(f"The zip holds instance {uid} twice ({name}).")
-            received.uids.add(uid)
-            received.bytes += size
-            received.md5[name] = md5
-            final = f"{uid}.dcm"
-        with _storing(part):
-            part.rename(folder / final)
-        received.files.append({"name": final, "size": size, "sha256": digest})
-        watch.alive()
-    progress(0, now=True)
-    return received
-
-
-def _write(
-    chunks: Iterator[bytes],
-    part: Path,
-    watch: Watch,
-    progress: _Meter,
-    max_bytes: int | None,
-) -> tuple[int, str, str]:
-    """Write chunks to a new file; return its size, SHA-256 and MD5."""
-    digest = hashlib.sha256()
-    md5 = hashlib.md5(usedforsecurity=False)  # what the archive sends
-    size = 0
-    seen_alive = 0
-    with _storing(part), part.open("wb") as stream:
-        for chunk in chunks:
-            watch.token.raise_if_cancelled()
-            size += len(chunk)
-            if max_bytes is not None and size > max_bytes:
-                raise UnsafeArchive(f"More than {max_bytes} bytes arrived for a file.")
-            digest.update(chunk)
-            md5.update(chunk)
-            stream.write(chunk)
-            progress(len(chunk))
-            if size - seen_alive >= _ALIVE:
-                seen_alive = size
-                watch.alive()
-    return size, digest.hexdigest(), md5.hexdigest()
-
-
 def _compare(
-    received: _Received, series: Series, source: SeriesSource, token: CancelToken
+    received: Received, series: Series, source: SeriesSource, token: CancelToken
 ) -> None:
     """Compare count and bytes with what the archive declares."""
     count, images = len(received.uids), series.images
@@ -341,7 +255,7 @@ def _compare(
 
 
 def _compare_with_list(
-    received: _Received, source: SeriesSource, token: CancelToken, numbers: Any
+    received: Received, source: SeriesSource, token: CancelToken, numbers: Any
 ) -> None:
     """Tell whether a series is whole that is listed without count and size.
 
@@ -410,14 +324,6 @@ def _check_zip(path: Path, name: str, token: CancelToken) -> None:
         raise UnsafeArchive(
             f"{name} is a zip of a kind that is not read here: {error}."
         ) from error
-
-
-@contextmanager
-def _storing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, path) from error
 
 
 def _now() -> str:

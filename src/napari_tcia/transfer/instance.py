@@ -36,7 +36,7 @@ def instance_uid(path: Path, name: str, series_uid: str) -> str:
         prefix = stream.read(132)
     if prefix[128:] != b"DICM":
         raise CorruptData(
-            f"{name} in the zip of series {series_uid} is not a DICOM file: "
+            f"{name}, sent as part of series {series_uid}, is not a DICOM file: "
             f"“{one_line(prefix, 60)}”."
         )
     try:
@@ -48,7 +48,8 @@ def instance_uid(path: Path, name: str, series_uid: str) -> str:
         found, uid = (_raw_uid(header, tag) for tag in (0x0020000E, 0x00080018))
     except Exception as error:  # pydicom raises whatever the bytes provoke
         raise CorruptData(
-            f"The header of {name} in the zip of series {series_uid} cannot be read."
+            f"The header of {name}, sent as part of series {series_uid}, "
+            "cannot be read."
         ) from error
     if found != series_uid:
         raise WrongSeries(

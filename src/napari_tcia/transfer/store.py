@@ -228,6 +228,7 @@ class Store:
             The disk is full or not writable; the folder is then not there.
         """
         path = self.series_path(host, series.series_uid)
+        names = {file["name"] for file in files}
         record = {
             "schema": _SCHEMA,
             "archive_host": host,
@@ -235,6 +236,8 @@ class Store:
             "retrieved": retrieved,
             "acceptance_ids": list(acceptance_ids),
             "series": to_json(series),
+            # A bucket has no licence text: then it is what the archive lists.
+            "licence_from": LICENCE if LICENCE in names else "listing",
             "files": [dict(file) for file in files],
         }
         try:

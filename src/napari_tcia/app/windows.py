@@ -1,0 +1,29 @@
+"""Grey-scale windows: how CT is looked at first."""
+
+from __future__ import annotations
+
+from napari_tcia.core.image import Volume
+
+Window = tuple[float, float]
+"""(level, width) in units of the array."""
+MEDIASTINUM: Window = (50.0, 350.0)
+SOFT_TISSUE: Window = (40.0, 400.0)
+"""In HU."""
+
+
+def first_window(volume: Volume, name: str) -> Window | None:
+    """First window of a volume, or None where nothing says which.
+
+    The header's own where there is one, else mediastinum for the chest and
+    soft tissue for the abdomen, only where the numbers are HU.
+
+    Parameters
+    ----------
+    name : str
+        Name of the case; those of the abdomen begin with "ABD".
+    """
+    if volume.window is not None:
+        return volume.window
+    if volume.quantity != "HU":
+        return None
+    return SOFT_TISSUE if name.upper().startswith("ABD") else MEDIASTINUM
