@@ -17,14 +17,9 @@ from napari_tcia.app.services import Services
 from napari_tcia.archive.http import Transport
 from napari_tcia.archive.idc import Idc
 from napari_tcia.archive.nbia import Nbia, parse_series
-from napari_tcia.core.model import (
-    AccessGrant,
-    BucketObject,
-    ObjectSource,
-    Series,
-    object_uuid,
-)
+from napari_tcia.core.model import AccessGrant, Series, object_uuid
 from napari_tcia.core.settings import Settings
+from napari_tcia.core.sources import BucketObject, ObjectSource
 from napari_tcia.core.task import CancelToken
 from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import (

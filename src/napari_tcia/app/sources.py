@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_tcia.app.services import Services
-from napari_tcia.core.model import (
-    AccessGrant,
-    Issue,
-    ObjectSource,
-    Series,
-    SeriesSource,
-    StoredSeries,
-)
+from napari_tcia.core.model import AccessGrant, Issue, Series, StoredSeries
+from napari_tcia.core.sources import ObjectSource, SeriesSource
 from napari_tcia.core.task import CancelToken, Report
 from napari_tcia.errors import (
     ArchiveError,

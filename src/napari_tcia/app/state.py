@@ -212,13 +212,17 @@ def _results(
 def doubts(cases: Iterable[Case]) -> tuple[str, ...]:
     """What a person should know of `cases`: passports that warn or fail, issues.
 
-    One sentence each, none twice.
+    One sentence each, none twice; also which archive stepped in for another.
     """
     words: list[str] = []
     for case in cases:
         checks = case.volume.passport.checks
         words += [c.message for c in checks if c.verdict != "pass"]
-        words += [i.message for i in case.issues if i.level != "info"]
+        words += [
+            i.message
+            for i in case.issues
+            if i.level != "info" or i.code == "other_archive"
+        ]
     return tuple(dict.fromkeys(words))
 
 

@@ -125,8 +125,10 @@ def check_status(response: requests.Response, token: CancelToken) -> None:
     host = netloc(response.url)
     path = urlsplit(response.url).path
     said = b""
-    with contextlib.suppress(ArchiveError):  # the status alone says enough
-        said = next(chunks_of(response, token), b"")
+    # The page of a gateway repeats the status; a service's own text explains it.
+    if "html" not in response.headers.get("Content-Type", ""):
+        with contextlib.suppress(ArchiveError):  # the status alone says enough
+            said = next(chunks_of(response, token), b"")
     words = one_line(said) or response.reason or "no explanation"
     numbers: dict[str, Any] = {"status": status, "host": host}
     pause = _retry_after(response.headers.get("Retry-After", ""))

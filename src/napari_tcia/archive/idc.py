@@ -21,8 +21,9 @@ from defusedxml.ElementTree import fromstring
 from napari_tcia.archive.full_index import HINT
 from napari_tcia.archive.http import Reply, Transport
 from napari_tcia.archive.places import place_of
-from napari_tcia.core.model import AccessGrant, BucketObject
+from napari_tcia.core.model import AccessGrant
 from napari_tcia.core.settings import Settings, netloc
+from napari_tcia.core.sources import BucketObject
 from napari_tcia.core.task import CancelToken
 from napari_tcia.core.text import one_line
 from napari_tcia.errors import GrantMismatch, NothingFound, UnexpectedReply

@@ -10,14 +10,12 @@ import dataclasses
 import math
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from napari_tcia.core.task import CancelToken
 from napari_tcia.errors import GrantMismatch
 
 T = TypeVar("T")
@@ -360,77 +358,6 @@ class Listing(Generic[T]):
 
     def __getitem__(self, position: int) -> T:
         return self.items[position]
-
-
-class SeriesSource(Protocol):
-    """An archive that sends a series as one zip."""
-
-    name: str
-    host: str
-
-    def open_series(
-        self, series_uid: str, grant: AccessGrant, token: CancelToken
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream the zip of a series, in chunks as they arrive."""
-        ...
-
-
-class FileSource(Protocol):
-    """An archive that sends supplementary files."""
-
-    name: str
-    host: str
-
-    def open_file(
-        self, name: str, collection: str, grant: AccessGrant, token: CancelToken
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream a supplementary file of a collection."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class BucketObject:
-    """One file of a public bucket.
-
-    `size` is in bytes. `etag` stands without its quotes: 32 hexadecimal
-    digits are the MD5 of the bytes; anything else says nothing about them.
-    """
-
-    key: str
-    size: int
-    etag: str = ""
-
-
-@runtime_checkable
-class ObjectSource(Protocol):
-    """An archive that has each instance of a series as a file of its own.
-
-    `host` is that of the archive that lists the series, whose terms were
-    accepted: the bucket is another place of the same data, under the same
-    licence.
-    """
-
-    name: str
-    host: str
-
-    def objects(
-        self, series_uid: str, token: CancelToken | None = None
-    ) -> tuple[BucketObject, ...]:
-        """Every file of a series; the whole list or an error."""
-        ...
-
-    def open_object(
-        self,
-        one: BucketObject,
-        series_uid: str,
-        grant: AccessGrant,
-        token: CancelToken,
-        *,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream bytes `start` to `stop` of a file of that series."""
-        ...
 
 
 def to_json(value: Any) -> Any:

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_tcia.core.files import check_uid
-from napari_tcia.core.model import (
-    AccessGrant,
-    FileSource,
-    ObjectSource,
-    Series,
-    SeriesSource,
-    StoredSeries,
-)
+from napari_tcia.core.model import AccessGrant, Series, StoredSeries
+from napari_tcia.core.sources import FileSource, ObjectSource, SeriesSource
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import one_line
 from napari_tcia.errors import (

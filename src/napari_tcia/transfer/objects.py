@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from napari_tcia.core.model import AccessGrant, BucketObject, ObjectSource, Series
+from napari_tcia.core.model import AccessGrant, Series
+from napari_tcia.core.sources import BucketObject, ObjectSource
 from napari_tcia.errors import ArchiveError, CorruptData, Truncated
 from napari_tcia.transfer.attempts import Watch, pause_after
 
