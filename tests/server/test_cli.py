@@ -117,6 +117,16 @@ def test_nothing_found_is_4(call):
     assert (code, answer["error"]["code"]) == (4, "nothing_found")
 
 
+def test_offline_search_with_the_index_knows_every_series(call, archive):
+    pytest.importorskip("idc_index_data", reason="the extra idc is not installed")
+    code, answer = call("search", "--offline", "--patient", "LIDC-IDRI-0314")
+    assert code == 0
+    (ct,) = [row for row in answer["series"] if row["modality"] == "CT"]
+    assert (ct["collection"], ct["has_labels"]) == ("LIDC-IDRI", True)
+    assert {issue["code"] for issue in answer["issues"]} == {"idc_index"}
+    assert not archive.log
+
+
 def test_offline_search_asks_nobody(call, archive):
     before = len(archive.log)
     found = rows(call, "--collection", COLLECTION, "--offline")

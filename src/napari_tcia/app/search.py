@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from napari_tcia.app import known
 from napari_tcia.app.services import Services
+from napari_tcia.archive import full_index
 from napari_tcia.archive.collections import access_of
 from napari_tcia.core.model import Collection, Issue, Listing, SearchQuery, Series
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
@@ -195,17 +197,19 @@ def search_text(
         message = f"{len(names)} collections match: {some} ... Name one of them."
         facts = {"collections": names}
         return Listing((), (*issues, Issue("info", "many_collections", message, facts)))
+    if offline and not names and (found := _indexed(services, query)):
+        return Listing(found, (*issues, _index_note()))
     series: list[Series] = []
     for name in names:
-        found = search(
+        listing = search(
             services,
             replace(within, collection=name),
             offline=offline,
             report=report,
             token=token,
         )
-        series += found.items
-        issues += (one for one in found.issues if one not in issues)
+        series += listing.items
+        issues += (one for one in listing.issues if one not in issues)
     return Listing(tuple(series), tuple(issues))
 
 
@@ -269,7 +273,18 @@ def _last_series(services: Services, query: SearchQuery) -> Listing[Series]:
     if rows or (query.collection and listings):
         oldest = min(when for when, some in found.items() if some or not rows)
         return Listing(rows, (_last_note(services, oldest),))
-    return Listing(_catalogued(services, query), (_catalogue_note(services),))
+    rows = _catalogued(services, query)
+    if not rows and (rows := _indexed(services, query)):
+        return Listing(rows, (_index_note(),))
+    return Listing(rows, (_catalogue_note(services),))
+
+
+def _indexed(services: Services, query: SearchQuery) -> tuple[Series, ...]:
+    """What the full index of the Imaging Data Commons lists, where installed."""
+    asked = replace(_archive_query(query), text=query.text)
+    if asked == SearchQuery() or not full_index.available():
+        return ()
+    return _narrow(_enrich(services, full_index.search(asked), "idc"), query)
 
 
 def _outage(services: Services, error: ArchiveError, start: float) -> Issue:
@@ -298,6 +313,12 @@ def _catalogue_note(services: Services) -> Issue:
     return Issue("info", "catalogue", message, _age(when, services.catalogue.date))
 
 
+def _index_note() -> Issue:
+    release = version("idc-index-data").partition(".")[0]
+    message = f"Showing release {release} of the index of the Imaging Data Commons."
+    return Issue("info", "idc_index", message, {"release": int(release)})
+
+
 def _age(when: datetime, date: str) -> dict[str, object]:
     days = (datetime.now(UTC).date() - when.date()).days
     return {"date": date, "age_days": days, "age": known.age_text(when)}
@@ -318,7 +339,10 @@ def _archive_query(query: SearchQuery) -> SearchQuery:
     )
 
 
-def _enrich(services: Services, rows: Iterable[Series]) -> tuple[Series, ...]:
+def _enrich(
+    services: Services, rows: Iterable[Series], source: str = "nbia"
+) -> tuple[Series, ...]:
+    """Rows as `source` lists them, with what the catalogue and each other add."""
     rows = tuple(rows)
     by_study: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -334,7 +358,7 @@ def _enrich(services: Services, rows: Iterable[Series]) -> tuple[Series, ...]:
                 row,
                 has_labels=has_labels or (known.has_labels if known else has_labels),
                 doi=row.doi or (known.doi if known else ""),
-                sources=("nbia", "catalogue") if known else ("nbia",),
+                sources=(source, "catalogue") if known else (source,),
             )
         )
     return tuple(enriched)
