@@ -75,6 +75,8 @@ class StrictArchive(SmallArchive):
         What ``getSeries`` lists.
     policy : str
         The user agreement; empty where it is not served.
+    licence_text : str
+        The LICENSE of the zips.
     ignores_filters : bool
         Every question is answered with all rows.
     sent : int
@@ -93,6 +95,7 @@ class StrictArchive(SmallArchive):
         super().__init__()
         self.rows = list(rows) or [row()]
         self.policy = "Name the collection. Do not identify anybody."
+        self.licence_text = LICENCE_TEXT.decode()
         self.ignores_filters = False
         self.sent = self.listed = 5
         self.knows_checksums = True
@@ -144,7 +147,7 @@ class StrictArchive(SmallArchive):
     def _image(self, query: dict[str, str]) -> Answer:
         files = list(instances(query["SeriesInstanceUID"]).values())[: self.sent]
         named = [(f"1-{n}.dcm", data) for n, data in enumerate(files, 1)]
-        members = [("LICENSE", LICENCE_TEXT), *named]
+        members = [("LICENSE", self.licence_text.encode()), *named]
         if "IncludeMD5" in query:
             if not self.knows_checksums:
                 said = "Invalid query parameter: 'IncludeMD5'. Allowed parameters are: "

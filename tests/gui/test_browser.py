@@ -6,8 +6,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_tcia._napari.citations import CITATIONS
 from napari_tcia._napari.launch import build
-from napari_tcia._napari.session import CITATIONS, session_for
+from napari_tcia._napari.session import session_for
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._qt.browser import Browser
 from napari_tcia.app.rows import Results, case_rows

@@ -8,8 +8,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_tcia._napari.citations import CITATIONS
 from napari_tcia._napari.reader import get_reader, read
-from napari_tcia._napari.session import CITATIONS, session_for
+from napari_tcia._napari.session import session_for
 
 NAMES = ["CT - MED_LYMPH_001", "Nodes (reference)", "Nodes (published points)"]
 

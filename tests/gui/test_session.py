@@ -15,8 +15,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QLabel, QPushButton
 
+from napari_tcia._napari.citations import CITATIONS
 from napari_tcia._napari.layers import add_case
-from napari_tcia._napari.session import CITATIONS, session_for
+from napari_tcia._napari.session import session_for
 
 
 def docks(viewer):

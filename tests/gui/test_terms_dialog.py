@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QLabel, QPlainTextEdit
+from qtpy.QtWidgets import QCheckBox, QLabel, QPlainTextEdit, QTabWidget
 
+from napari_tcia._napari.session import session_for
 from napari_tcia._qt.terms_dialog import TermsDialog
+from napari_tcia.app import agree
 from napari_tcia.app.agree import unacceptable
-from napari_tcia.core.model import Series
-from napari_tcia.terms import gate
+from napari_tcia.app.case import open_case
+from napari_tcia.app.search import search
+from napari_tcia.core.model import SearchQuery, Series
+from napari_tcia.terms import gate, shown
 from napari_tcia.terms.ledger import Ledger
 
 EVIL = "Terms <img src=x onerror=alert(1)><b>bold</b>"
@@ -111,3 +117,66 @@ def test_controlled_data_has_nothing_to_tick(qtbot, terms_of):
     shown = " ".join(label.text() for label in made.findChildren(QLabel))
     assert "controlled" in shown
     assert 'href="https://' in shown
+
+
+def test_what_changed_is_the_first_thing_shown(qtbot, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    series = [Series("1.2.3", collection="Twin", licence_name="CC BY 3.0")]
+
+    def terms(policy):
+        (one,) = gate.terms_for(
+            series,
+            archive_host="127.0.0.1:1",
+            policy_text=policy,
+            retrieved="2026-11-22T10:00:00+00:00",
+            ledger=ledger,
+        )
+        return replace(one, difference=shown.changes(tmp_path, one, ledger))
+
+    first = terms("Name it. Harm nobody.")
+    shown.keep(tmp_path, first)
+    ledger.accept(first, "Ada")
+    made = TermsDialog([terms("Name it. <b>Help</b> all.")])
+    qtbot.addWidget(made)
+    tabs = made.findChild(QTabWidget)
+    assert tabs.tabText(0) == "What changed"
+    text = tabs.widget(0).findChild(QPlainTextEdit).toPlainText()
+    assert "- No longer said (Data Usage Policy): Harm nobody." in text
+    assert "+ New (Data Usage Policy): Help all." in text
+    assert not made.accept_button.isEnabled()
+
+
+def test_without_the_former_words_the_dialog_says_so(qtbot, terms_of):
+    (one,) = terms_of("CC BY 3.0")
+    made = TermsDialog([replace(one, changed=True)])
+    qtbot.addWidget(made)
+    page = made.findChild(QTabWidget).widget(0)
+    assert "not kept" in page.findChild(QPlainTextEdit).toPlainText()
+
+
+def open_collection(viewer, services, name, qtbot):
+    """Layers of one series, through the gate, in a window's session."""
+    session = session_for(viewer)
+    session.services = services
+    agree.accept(services, agree.terms_of_collection(services, name), "Ada")
+    found = search(services, SearchQuery(collection=name, modality="CT"))
+    session.add_cases(open_case(services, found.items[:1]))
+    qtbot.waitUntil(lambda: bool(session.ours()) and not session.adding)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("SYNTHETIC-Head-Neck", True), ("CT Lymph Nodes", False)],
+)
+def test_the_face_clause_comes_with_3d_of_a_head_alone(
+    make_napari_viewer, services, qtbot, name, said, monkeypatch
+):
+    words = []
+    monkeypatch.setattr("napari_tcia._napari.session.show_warning", words.append)
+    viewer = make_napari_viewer()
+    open_collection(viewer, services, name, qtbot)
+    words.clear()
+    viewer.dims.ndisplay = 3
+    assert [("face" in one, name in one) for one in words] == [(True, True)] * said
+    viewer.dims.ndisplay = 2
+    assert len(words) == said

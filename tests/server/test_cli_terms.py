@@ -6,13 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import napari_tcia as nt
+from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import AccessError
-from small_archive import OTHER, UID
+from small_archive import OTHER, UID, Answer
 from strict_archive import CC_BY_NC_3, StrictArchive, row
 
 
@@ -282,3 +284,253 @@ def test_mixed_licences_are_accepted_one_by_one(strict, call):
     assert code == 3
     assert [one["state"] for one in answer["series"]] == ["done", "failed"]
     assert strict.images_asked() == 1
+
+
+CC_TEXT = "Creative Commons Legal Code. Attribution 3.0 Unported. Give credit."
+
+
+@pytest.fixture
+def licences(strict, monkeypatch):
+    """The strict archive also publishes the licence; its text may be changed."""
+    monkeypatch.setenv("NAPARI_TCIA_LICENCES", f"{strict.url}/cc")
+    said = {"text": CC_TEXT, "status": 200}
+    strict.on(
+        "/cc/by/3.0/legalcode.txt",
+        lambda count, query: Answer(said["text"].encode(), said["status"]),
+    )
+    return said
+
+
+def documents(call):
+    code, answer = call("terms", "Twin")
+    assert code == 0
+    return {one["kind"]: one for one in answer["records"][0]["documents"]}
+
+
+def test_the_official_licence_is_shown_and_recorded(strict, licences, call):
+    licence = documents(call)["licence"]
+    assert (licence["origin"], licence["text"]) == ("official", CC_TEXT)
+    assert licence["retrieved"][:2] == "20"
+    assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+    (record,) = call("ledger")[1]["records"]
+    assert ["licence", "official", licence["sha256"]] in record["documents"]
+    shown = Path(os.environ["NAPARI_TCIA_HOME"], "terms", "shown")
+    assert (shown / f"{licence['sha256']}.txt").read_text() == CC_TEXT
+    assert call("get", UID)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 404},
+        {"text": "<html>Please log in to the guest network</html>"},
+        {"text": "Down for maintenance."},
+        {"text": CC_TEXT.replace("3.0", "4.0")},
+        {"text": ""},
+    ],
+)
+def test_a_flaky_licence_service_flips_no_acceptance(strict, licences, call, fault):
+    assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+    good = dict(licences)
+    licences.update(fault)
+    assert call("get", UID)[0] == 0
+    assert documents(call)["licence"]["text"] == CC_TEXT  # as it was kept
+    licences.update(good)
+    assert call("get", UID)[0] == 0
+
+
+def test_a_summary_is_asked_again_once_the_text_can_be_shown(strict, licences, call):
+    licences["status"] = 500
+    assert documents(call)["licence"]["origin"] == "summary"
+    assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+    assert call("get", UID)[0] == 0
+    licences["status"] = 200
+    _, answer = call("terms", "Twin")
+    assert answer["records"][0]["changed"]
+
+
+def test_a_silent_licence_service_costs_seconds_once(strict, licences, call):
+    from napari_tcia.app.services import Services
+    from napari_tcia.archive.licences import Licences
+    from napari_tcia.terms.licence import LICENCES
+
+    never = threading.Event()
+
+    def silent(count, query):
+        never.wait(30)
+        return Answer(b"")
+
+    strict.on("/cc/by/3.0/legalcode.txt", silent)
+    services = Services.open()
+    asker = Licences(services.transport, services.settings, patience=0.3)
+    assert asker.text(LICENCES["CC-BY-3.0"]) is None
+    assert asker.text(LICENCES["CC-BY-3.0"]) is None
+    assert strict.count("/cc/by/3.0/legalcode.txt") == 1
+    never.set()
+
+
+def test_changed_licence_words_are_shown(strict, licences, call, capsys):
+    from napari_tcia.cli import run
+
+    assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+    licences["text"] = CC_TEXT.replace("Give credit.", "Give thanks.")
+    code, answer = call("get", UID)
+    assert (code, answer["error"]["code"]) == (3, "terms_changed")
+    assert strict.images_asked() == 0
+    _, answer = call("terms", "Twin")
+    assert answer["records"][0]["difference"] == [
+        {"kind": "licence", "what": "removed", "sentence": "Give credit."},
+        {"kind": "licence", "what": "added", "sentence": "Give thanks."},
+    ]
+    assert run(["terms", "Twin"]) == 0
+    shown = capsys.readouterr().out
+    assert "- Give credit.\n" in shown
+    assert "+ Give thanks.\n" in shown
+    assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+    assert call("get", UID)[0] == 0
+
+
+def test_accept_shows_what_changed_before_it_asks(accepted, strict):
+    strict.policy = "Name the collection. Identify nobody at all."
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_tcia", "accept", "Twin"],
+        input="n\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert "- Do not identify anybody." in done.stderr
+    assert "+ Identify nobody at all." in done.stderr
+
+
+def test_an_archive_on_this_machine_asks_nobody_else(strict, call):
+    """The guard of the tests would refuse any other address."""
+    assert documents(call)["licence"]["origin"] == "summary"
+    assert not [one for one in strict.asked if "legalcode" in one.path]
+
+
+def test_terms_say_share_adapt_commercial_attribution_account(strict, capfd):
+    from napari_tcia.cli import run
+
+    assert run(["terms", "Twin"]) == 0
+    shown = capfd.readouterr().out
+    for line in (
+        "SPDX id: CC-BY-3.0",
+        "share: yes",
+        "adapt: yes",
+        "commercial use: yes",
+        "attribution: required",
+        "account: not required",
+    ):
+        assert line in shown
+
+
+class TestLicenseOfTheZip:
+    """The LICENSE that comes with the images names other terms."""
+
+    NC = "http://creativecommons.org/licenses/by-nc/3.0/"
+
+    @pytest.fixture
+    def other(self, accepted, strict):
+        strict.licence_text = SENT.format("Twin", "CC BY-NC 3.0", self.NC)
+        return strict
+
+    def test_it_is_kept_closed_until_these_are_accepted_too(self, other, call):
+        code, answer = call("get", UID)
+        assert (code, answer["error"]["code"]) == (3, "terms_changed")
+        assert "CC BY-NC 3.0" in answer["error"]["message"]
+        assert "Attribution 3.0" in answer["error"]["message"]
+        home = Path(os.environ["NAPARI_TCIA_HOME"])
+        assert not list(home.glob(f"store/*/{UID}"))
+        (held,) = home.glob(f"quarantine/*/{UID}")
+        assert len(list(held.glob("*.dcm"))) == 5
+        for command in ("inspect", "nodes"):
+            assert call(command, held)[0] == 3
+        assert call("get", UID)[0] == 3
+        _, answer = call("terms", "Twin")
+        licences = [one["licence"]["id"] for one in answer["records"]]
+        assert licences == ["CC-BY-3.0", "CC-BY-NC-3.0"]
+        assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+        code, answer = call("get", UID)
+        assert (code, answer["series"][0]["state"]) == (0, "done")
+        assert other.images_asked() == 1
+        assert not held.exists()
+        assert call("inspect", answer["series"][0]["path"])[0] != 3
+        assert call("get", UID)[1]["series"][0]["state"] == "present"
+        assert call("revoke", "Twin")[0] == 0
+        assert call("get", UID)[0] == 3
+
+    def test_a_folder_of_the_user_does_not_get_it_either(self, other, call, tmp_path):
+        out = tmp_path / "out"
+        assert call("get", UID, "-o", out)[0] == 3
+        assert not list(out.rglob("*.dcm"))
+        assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+        assert call("get", UID, "-o", out)[0] == 0
+        assert len(list(out.rglob("*.dcm"))) == 5
+        assert other.images_asked() == 1
+
+    def test_terms_that_nobody_can_accept_keep_it_closed(self, other, call):
+        other.licence_text = SENT.format("Twin", "House rules", "https://x.org/rules")
+        assert call("get", UID)[0] == 3
+        assert call("accept", "Twin", "--yes", "--name", "N")[0] == 0
+        code, answer = call("get", UID)
+        assert (code, answer["error"]["code"]) == (3, "terms_unknown")
+        assert other.images_asked() == 1
+
+    def test_so_does_the_embedded_archive_with_its_fault(self, call, monkeypatch):
+        with EmbeddedArchive(cases=1, fault="licence-file") as archive:
+            for name, base in archive.bases.items():
+                monkeypatch.setenv(f"NAPARI_TCIA_{name.upper()}", base)
+            name = "SYNTHETIC-Head-Neck"
+            assert call("accept", name, "--yes", "--name", "N")[0] == 0
+            rows = call("search", "--collection", name)[1]["series"]
+            uid = rows[0]["series_uid"]
+            assert call("get", uid)[0] == 3
+            assert call("accept", name, "--yes", "--name", "N")[0] == 0
+            code, answer = call("get", uid)
+            assert (code, answer["series"][0]["state"]) == (0, "done")
+            assert call("inspect", answer["series"][0]["path"])[0] == 0
+            sent = [r for r in archive.log if "/getImage?" in r.path]
+            assert len(sent) == 1
+            records = call("ledger")[1]["records"]
+            origins = {tuple(d[:2]) for r in records for d in r["documents"]}
+            assert origins == {("licence", "official"), ("policy", "official")}
+
+    def test_a_bucket_sends_no_license_so_nothing_is_compared(self, call, monkeypatch):
+        with EmbeddedArchive(cases=1, fault="licence-file") as archive:
+            for name, base in archive.bases.items():
+                monkeypatch.setenv(f"NAPARI_TCIA_{name.upper()}", base)
+            name = "CT Lymph Nodes"
+            assert call("accept", name, "--yes", "--name", "N")[0] == 0
+            rows = call("search", "--collection", name, "--modality", "CT")[1]
+            uid = rows["series"][0]["series_uid"]
+            code, answer = call("get", uid, "--source", "idc")
+            assert (code, answer["series"][0]["source"]) == (0, "idc")
+
+    def test_the_same_terms_in_other_words_pass(self, other, call):
+        uri = "https://creativecommons.org/licenses/by/3.0"
+        other.licence_text = SENT.format("TWIN", "CC BY 3.0", uri)
+        assert call("get", UID)[0] == 0
+
+
+SENT = (
+    "License Information. The {0} collection is distributed under the {1} at {2} "
+    "By downloading the data, you agree to abide by terms of this license.\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_the_ledger_can_be_taken_along(accepted, call, tmp_path, kind):
+    out = tmp_path / f"ledger.{kind}"
+    code, answer = call("ledger", "--export", out)
+    assert (code, len(answer["records"])) == (0, 1)
+    assert "chain intact" in out.read_text("utf-8")
+    assert call("ledger", "--export", tmp_path / "x.doc")[0] == 2
+    record = Path(os.environ["NAPARI_TCIA_HOME"], "ledger.jsonl")
+    assert call("ledger", "--export", record)[0] == 2
+    record.write_bytes(record.read_bytes().replace(b'"N"', b'"M"'))
+    code, answer = call("ledger", "--export", out)
+    assert code == 6
+    assert "changed outside the program" in out.read_text("utf-8")

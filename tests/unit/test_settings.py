@@ -71,3 +71,25 @@ def test_home_that_cannot_be_made_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(NotWritable, match="NAPARI_TCIA_HOME"):
         Settings(home=tmp_path / "file" / "home").ensure_home()
+
+
+@pytest.mark.parametrize(
+    ("env", "base"),
+    [
+        ({}, "https://creativecommons.org/licenses"),
+        ({"NAPARI_TCIA_ARCHIVE": "http://127.0.0.1:9/nbia"}, ""),
+        ({"NAPARI_TCIA_ARCHIVE": "https://localhost/nbia"}, ""),
+        (
+            {
+                "NAPARI_TCIA_ARCHIVE": "http://127.0.0.1:9/nbia",
+                "NAPARI_TCIA_LICENCES": "http://127.0.0.1:9/cc/",
+            },
+            "http://127.0.0.1:9/cc",
+        ),
+    ],
+)
+def test_an_archive_on_this_machine_leaves_it_for_no_licence_text(tmp_path, env, base):
+    settings = Settings.from_environment({"NAPARI_TCIA_HOME": str(tmp_path), **env})
+    assert settings.licences == base
+    assert "" not in settings.allowed_hosts
+    assert ("creativecommons.org" in settings.allowed_hosts) == (not env)

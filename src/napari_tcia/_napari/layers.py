@@ -10,8 +10,10 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_tcia.app.case import Case
+from napari_tcia.app.case import Case, first_index
+from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
+from napari_tcia.core.colours import colour_of
 from napari_tcia.core.geometry import Affine, display_transform, relative_transform
 from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, worst
 from napari_tcia.core.model import Issue, Provenance, to_json
@@ -20,28 +22,11 @@ KEY = "napari_tcia"
 """Where provenance lives in ``layer.metadata``."""
 LayerTuple = tuple[Any, dict[str, Any], str]
 
-COLOURS = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-    "#b4a7ff",
-)
-"""Told apart with the common colour-vision deficiencies (Okabe and Ito 2008,
-with a violet for the black)."""
 POINT_COLOUR = "#ffd23f"
 DEFAULT_POINT_MM = 8.0
 
 BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
 """Behind the name of an image layer, by the verdict of its passport."""
-
-
-def colour_of(value: int) -> str:
-    """Colour of a label value; cyclic, 0 has none."""
-    return COLOURS[(value - 1) % len(COLOURS)]
 
 
 def reference_for(
@@ -146,6 +131,32 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     return layers
 
 
+def saved_data(saved: Saved, reference: Affine | None = None) -> list[LayerTuple]:
+    """Layer data tuple of a file that was saved, in its place and with its credit.
+
+    Labels can be painted on: they are the user's own by now. Provenance is
+    that of the file; whichever layer comes first sets the world of its frame.
+    """
+    case = Case(saved.name, saved.volume)
+    if saved.labels is None and saved.points is None:
+        return layer_data(case, reference)
+    placed = _placement(saved.volume.affine, reference)
+    if saved.labels is not None:
+        layer = _labels(case, saved.labels, saved.name, True, placed)
+    else:
+        assert saved.points is not None
+        layer = _points(case, saved.points, saved.name, True, placed)
+    ours = layer[1]["metadata"][KEY]
+    world = saved.volume.affine if reference is None else reference
+    ours |= {
+        "role": "saved",
+        "frame_of_reference_uid": saved.volume.provenance.frame_of_reference_uid,
+        "affine": to_json(saved.volume.affine),
+        "reference": to_json(world),
+    }
+    return [layer]
+
+
 def add_layer(viewer: Any, data: LayerTuple) -> Layer:
     """Add one layer of a case to `viewer`; GUI thread only."""
     layer = Layer.create(*data)
@@ -177,32 +188,18 @@ def dress(layer: Any, layers: Iterable[Layer]) -> None:
     ours = metadata_of(layer)
     if ours is None:
         return
-    if ours["role"] == "image" and "range" in ours:
+    if ours.get("role") == "image" and "range" in ours:
         low, high = layer.contrast_limits
         ends = ours["range"]
         layer.contrast_limits_range = (min(low, ends[0]), max(high, ends[1]))
-    elif ours["role"] in ("reference", "points", "candidates"):
+    elif ours.get("role") in ("reference", "points", "candidates"):
         is_copy = any(
             metadata_of(other) == ours for other in layers if other is not layer
         )
         if not is_copy:
             layer.editable = False
-            if ours["role"] == "reference":
+            if ours.get("role") == "reference":
                 layer.contour = 2
-
-
-def first_index(case: Case) -> tuple[float, float, float]:
-    """Where to look first: the largest node, else the middle. (k, j, i)."""
-
-    def size(row: Any) -> float:
-        known = (row.short_axis_mm, row.published_size_mm, row.long_axis_mm)
-        return next((float(v) for v in known if v is not None), 0.0)
-
-    if case.nodes:
-        largest = max(case.nodes, key=size)
-        return (float(largest.k), largest.index[1], largest.index[2])
-    k, j, i = case.volume.shape
-    return ((k - 1) // 2, (j - 1) / 2, (i - 1) / 2)
 
 
 def _placement(affine: Affine, reference: Affine | None) -> dict[str, Any]:
@@ -282,7 +279,7 @@ def _labels(
             "reference",
             case=case.name,
             volume=case.volume.provenance.series_uid,
-            source=labels.source,
+            drawn_as=labels.source,  # "source" is where the data came from
             segments=labels.segments,
             affine=case.volume.affine,
             verdict=case.volume.passport.verdict,

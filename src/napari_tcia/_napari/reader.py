@@ -1,4 +1,4 @@
-"""Reads a folder of DICOM, or one file of it."""
+"""Reads a folder of DICOM, one file of it, or what was saved from a layer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ _LOOKED_AT = 200
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
-    """Reader for `path`, None when it is no DICOM; looks at a few bytes only."""
+    """Reader for `path`, None when it is neither DICOM nor a file that we saved.
+
+    Looks at a few bytes only.
+    """
     first = Path(path if isinstance(path, str) else path[0])
+    if first.name.lower().endswith((".nii", ".nii.gz", ".csv")):
+        from napari_tcia.app.saved import is_saved
+
+        return read_saved if is_saved(first) else None
     return read if any(_is_dicom(file) for file in _some_files(first)) else None
 
 
@@ -57,6 +64,32 @@ def read(path: PathOrPaths) -> list[Any]:
         layers += data
     if words:
         show_warning("\n".join(words))
+    return layers
+
+
+def read_saved(path: PathOrPaths) -> list[Any]:
+    """Layer data of files that were saved by us, with the credit they carry.
+
+    Raises
+    ------
+    TciaError
+        A file is damaged, or was moved in the patient.
+    """
+    import napari
+
+    from napari_tcia._napari.layers import reference_for, saved_data
+    from napari_tcia._napari.session import services_of
+    from napari_tcia.app.saved import open_saved
+
+    viewer = napari.current_viewer()
+    placed: list[Any] = list(viewer.layers) if viewer is not None else []
+    layers: list[Any] = []
+    for one in [path] if isinstance(path, str) else path:
+        saved = open_saved(services_of(viewer), Path(one))
+        reference, _ = reference_for(placed, saved.volume.provenance)
+        data = saved_data(saved, reference)
+        placed.append(SimpleNamespace(**data[0][1]))
+        layers += data
     return layers
 
 

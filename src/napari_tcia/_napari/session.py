@@ -12,14 +12,15 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
+from napari_tcia._napari import derived, view
 from napari_tcia._napari import layers as case_layers
-from napari_tcia._napari import view
+from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.tasks import TaskRunner
-from napari_tcia._napari.window import dock_of, is_closed, is_tabbed
+from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
 from napari_tcia.app.case import Case, open_case
 from napari_tcia.app.services import Services
@@ -28,9 +29,12 @@ from napari_tcia.core.model import Issue, Provenance, Terms
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import TciaError
 
-CITATIONS = "Citations (napari-tcia)"
-"""Name of the dock: the one that napari's own menu gives the widget."""
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+_LOOK_MS = 500
+"""How often viewers that nobody told us of are looked at."""
+_WATCH = "napari-tcia viewers"
+_GEOMETRY = {"affine", "reference", "missing", "quantity", "verdict", "first_index"}
+"""What the metadata of an image must have for a place in the patient."""
 
 
 def session_for(viewer: Any) -> Session:
@@ -64,32 +68,26 @@ class Session(QObject):
         super().__init__()
         self._viewer = weakref.ref(viewer)
         self._services: Services | None = None
-        self._panel: Any = None
-        self._dock: Any = None
+        self._just_gone: tuple[Provenance, ...] = ()
+        self.citations = CitationKeeper(self)
         self._pending: list[Case | case_layers.LayerTuple] = []
         self.dialog: Any = None
         self.runner = TaskRunner(self)
-        self._guard = QTimer(self)
-        self._guard.setSingleShot(True)
-        self._guard.setInterval(0)
-        self._guard.timeout.connect(self.ensure_panel)
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
-        self._fit.setInterval(0)
-        self._fit.timeout.connect(self._fit_panel)
         self._queue = QTimer(self)
         self._queue.setSingleShot(True)
         self._queue.setInterval(0)
         self._queue.timeout.connect(self._add_next)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
+        viewer.layers.events.renamed.connect(self._named)
         viewer.dims.events.order.connect(self._reorient)
         viewer.dims.events.ndisplay.connect(self._reorient)
+        viewer.dims.events.ndisplay.connect(self._in_3d)
         viewer.dims.events.point.connect(self._position)
         viewer.layers.selection.events.active.connect(self._reorient)
-        for layer in viewer.layers:
-            self._dress(layer)
-        self._refresh()
+        self._greet(viewer.layers)
+        self.refresh()
+        _look_around()
 
     # what is open
 
@@ -110,21 +108,21 @@ class Session(QObject):
         self._services = services
 
     def ours(self, role: str = "") -> list[Layer]:
-        """Layers with our metadata, of one role or of any."""
+        """Layers with our metadata, of one role or of any; images are volumes."""
         viewer = self.viewer
         return [
             layer
             for layer in (viewer.layers if viewer is not None else ())
             if (found := case_layers.metadata_of(layer)) is not None
             and role in ("", found.get("role"))
+            and (role != "image" or _is_volume(layer))
         ]
 
     def provenances(self) -> tuple[Provenance, ...]:
-        """Where the layers present come from, without repetition."""
-        found = [
-            Provenance.from_dict(case_layers.metadata_of(layer) or {})
-            for layer in self.ours()
-        ]
+        """Where the layers present come from, derived ones too; each once."""
+        viewer = self.viewer
+        layers = viewer.layers if viewer is not None else ()
+        found = (one for layer in layers for one in derived.provenances_of(layer))
         return tuple(dict.fromkeys(found))
 
     def image(self) -> Layer | None:
@@ -145,7 +143,8 @@ class Session(QObject):
         return [
             other
             for other in among
-            if (case_layers.metadata_of(other) or {}).get("volume") == ours["volume"]
+            if (case_layers.metadata_of(other) or {}).get("volume")
+            == ours.get("volume")
         ]
 
     # opening
@@ -214,22 +213,63 @@ class Session(QObject):
 
     # layers come and go
 
+    def _greet(self, layers: Iterable[Layer]) -> None:
+        """Take in what was open before; order stands in for who came first."""
+        present: list[Provenance] = []
+        for layer in layers:
+            derived.consider(layer, present)
+            present += derived.provenances_of(layer)
+            self._dress(layer)
+
+    def _named(self, event: Any = None) -> None:
+        self.citations.fill()
+
     def _inserted(self, event: Any) -> None:
+        # napari replaces by removing first: what just went still counts.
+        derived.consider(event.value, (*self.provenances(), *self._just_gone))
         self._dress(event.value)
         if case_layers.metadata_of(event.value) is None and self.ours("image"):
             view.show_own_slice(event.value)
-        self._refresh()
+        self.refresh()
 
     def _removed(self, event: Any) -> None:
         with contextlib.suppress(AttributeError, RuntimeError, TypeError):
             event.value.events.contrast_limits.disconnect(self._position)
-        self._refresh()
+        gone = derived.provenances_of(event.value)
+        if gone:
+            self._just_gone += gone
+            QTimer.singleShot(0, self._forget)
+        self.refresh()
+
+    def _forget(self) -> None:
+        self._just_gone = ()
+
+    def _changed(self, layer: Layer) -> None:
+        """A copy of ours was painted on, or its data replaced: an adaptation."""
+        ours = case_layers.metadata_of(layer)
+        if ours is None or derived.CHANGED in ours:
+            return
+        if derived.mark_changed(layer, self._name_of(str(ours.get("acceptance_id")))):
+            self.refresh()
+
+    def _name_of(self, acceptance: str) -> str:
+        """Who accepted the terms of a layer; the only name the program knows."""
+        if self._services is None or not acceptance:
+            return ""
+        with contextlib.suppress(TciaError):
+            for record in self._services.ledger.records():
+                if record.id == acceptance:
+                    return record.name
+        return ""
 
     def _dress(self, layer: Layer) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
         if ours is None or viewer is None:
             return
+        derived.watch(layer, self._changed)
+        if ours.get("role") == "image" and not _is_volume(layer):
+            return  # a piece, a projection or a conversion of one
         case_layers.dress(layer, viewer.layers)
         if ours.get("role") == "image":
             layer.events.contrast_limits.connect(self._position)
@@ -239,7 +279,8 @@ class Session(QObject):
                 world = layer.data_to_world(ours["first_index"])
                 viewer.dims.set_point(range(3), tuple(world))
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Derive credit, view and panel from the layers present."""
         viewer = self.viewer
         if viewer is None:
             return
@@ -252,10 +293,9 @@ class Session(QObject):
         )
         view.set_text(viewer, view.PREFIX, text, "bottom_left", font_size=7, box=True)
         self._reorient()
-        if self._panel is not None:
-            self._fill_panel()
+        self.citations.fill()
         if hasattr(viewer, "window"):
-            self._guard.start()
+            self.citations.guard.start()
         self.layers_changed.emit()
 
     def _world(self) -> Affine | None:
@@ -269,6 +309,14 @@ class Session(QObject):
         if self.viewer is not None:
             view.orient(self.viewer, self._world())
             self._position()
+
+    def _in_3d(self, event: Any = None) -> None:
+        """Say what the policy says of faces where a rendering may show one."""
+        viewer = self.viewer
+        if viewer is not None and viewer.dims.ndisplay == 3 and self.ours():
+            with contextlib.suppress(TciaError):  # no home: the terms said it before
+                if words := agree.face_warning(self.services, self.provenances()):
+                    show_warning(words)
 
     def _position(self, event: Any = None) -> None:
         viewer, layer = self.viewer, self.image()
@@ -290,15 +338,7 @@ class Session(QObject):
             viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
         )
 
-    # the citation panel
-
-    def adopt(self, panel: Any) -> None:
-        """Take a citation panel that napari's menu made as the one panel."""
-        self._panel = panel
-        panel.hidden.connect(self._guard.start)
-        panel.height_changed.connect(self._fit.start)
-        panel.terms_requested.connect(self.read_terms)
-        self._fill_panel()
+    # terms
 
     def read_terms(self, collection: str) -> None:
         """Show the terms of a collection that is open from the user's own folder."""
@@ -319,7 +359,11 @@ class Session(QObject):
             return
         terms = outcome.value
         self.dialog = TermsDialog(
-            terms, agree.unacceptable(terms), "", self._panel.window(), action="Accept"
+            terms,
+            agree.unacceptable(terms),
+            "",
+            self.citations.panel.window(),
+            action="Accept",
         )
         self.dialog.agreed.connect(partial(self._accepted, collection, terms))
         self.dialog.finished.connect(lambda _: setattr(self, "dialog", None))
@@ -333,48 +377,44 @@ class Session(QObject):
             return
         for layer in self.ours():
             ours = case_layers.metadata_of(layer) or {}
-            if ours["collection"] == collection and ours["terms"] == "not recorded":
+            unrecorded = ours.get("terms") == "not recorded"
+            if unrecorded and ours.get("collection") == collection:
                 layer.metadata[case_layers.KEY] = {**ours, "terms": "accepted"}
-        self._refresh()
+        self.refresh()
 
-    def _fill_panel(self) -> None:
-        provenances = self.provenances()
-        self._panel.show_datasets(
-            credit.dataset_lines(provenances), credit.terms_sentence(provenances)
-        )
 
-    def ensure_panel(self) -> None:
-        """Dock the citation panel, or bring it back, while TCIA data is open."""
-        viewer = self.viewer
-        if viewer is None or not self.ours() or not hasattr(viewer, "window"):
-            return
-        if is_closed(viewer):
-            return
-        docked = dock_of(self._panel)
-        if docked is None:
-            if self._panel is None:
-                from napari_tcia._napari.widgets import CitationDock
+def _is_volume(layer: Layer) -> bool:
+    """Whether `layer` still is the volume that its metadata describes."""
+    ours = case_layers.metadata_of(layer)
+    return (
+        isinstance(layer, Image)
+        and layer.ndim == 3
+        and ours is not None
+        and ours.keys() >= _GEOMETRY
+    )
 
-                CitationDock(viewer)  # adopts itself
-            viewer.window.add_dock_widget(self._panel, name=CITATIONS, area="bottom")
-            self._panel.show()
-            self._fit.start()
-        elif docked.isHidden():
-            docked.show()
-        elif docked.visibleRegion().isEmpty() and is_tabbed(docked):
-            # Behind another tab it would be open, and seen by nobody.
-            docked.window().addDockWidget(
-                Qt.DockWidgetArea.BottomDockWidgetArea, docked
-            )
-        docked = dock_of(self._panel)
-        if docked is not self._dock:
-            self._dock = docked
-            docked.visibilityChanged.connect(lambda _: self._guard.start())
 
-    def _fit_panel(self) -> None:
-        """Give the docked panel the height of its lines; a docked widget keeps its."""
-        dock = dock_of(self._panel)
-        if dock is None or dock.isFloating():
-            return
-        height = self._panel.sizeHint().height()
-        dock.window().resizeDocks([dock], [height], Qt.Orientation.Vertical)
+def _look_around() -> None:
+    """From now on give every viewer of this process that shows TCIA data a session.
+
+    napari tells nobody of a new viewer, and a layer of ours may be put into
+    one by hand.
+    """
+    application = QCoreApplication.instance()
+    if application is None or application.findChild(QTimer, _WATCH) is not None:
+        return
+    timer = QTimer(application)
+    timer.setObjectName(_WATCH)
+    timer.setInterval(_LOOK_MS)
+    timer.timeout.connect(_meet_viewers)
+    timer.start()
+
+
+def _meet_viewers() -> None:
+    from napari.viewer import Viewer
+
+    for viewer in list(Viewer._instances):
+        if viewer in _SESSIONS or is_closed(viewer):
+            continue
+        if any(derived.provenances_of(layer) for layer in viewer.layers):
+            session_for(viewer)

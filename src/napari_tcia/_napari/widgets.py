@@ -35,7 +35,7 @@ class CitationDock(CitationPanel):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        session_for(napari_viewer).adopt(self)
+        session_for(napari_viewer).citations.adopt(self)
 
 
 class NodesDock(NodeTable):
@@ -105,5 +105,5 @@ def open_docks(viewer: Any) -> BrowserDock:
     )
     QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
     QTimer.singleShot(0, browser.search_box.setFocus)
-    session_for(viewer).ensure_panel()
+    session_for(viewer).citations.ensure()
     return browser

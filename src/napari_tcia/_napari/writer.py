@@ -84,7 +84,7 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         Segment(int(value), f"{name} {value}") for value in np.unique(array[array > 0])
     ]
     labels = LabelSet(
-        array, tuple(segments), name, ours.get("source", "mask"), provenance
+        array, tuple(segments), name, ours.get("drawn_as", "mask"), provenance
     )
     cited = credit.citations([provenance])
     volume = _volume(array, ours, provenance)

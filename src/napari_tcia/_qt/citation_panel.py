@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QGuiApplication, QHideEvent
+from qtpy.QtGui import QFont, QFontMetrics, QGuiApplication, QHideEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
     QMessageBox,
-    QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -21,8 +21,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_tcia._qt.citation_details import CitationDetails
 from napari_tcia._qt.style import CLINICAL, MARGIN, SPACING, Link, Note, described
-from napari_tcia.app.credit import DatasetLine, render
+from napari_tcia.app.credit import DatasetLine, Section, render
+from napari_tcia.cite.references import IDC_PAPER
 from napari_tcia.core.model import Citation
 
 FORMATS = {
@@ -56,6 +58,18 @@ _TERMS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class DerivedLayer:
+    """A layer computed here while the data was open; it counts until told not to.
+
+    `key` says which one; `counted` is False once somebody said no.
+    """
+
+    key: int
+    name: str
+    counted: bool = True
+
+
 class CitationPanel(QWidget):
     """Shows the datasets that are open; knows nothing but what it is given."""
 
@@ -63,6 +77,8 @@ class CitationPanel(QWidget):
     """The panel was hidden, by whatever means."""
     terms_requested = Signal(str)
     """Somebody wants to read and accept the terms of a collection."""
+    derived_answered = Signal(object, bool)  # a key outgrows the int of C++
+    """Whether the derived layer of a key counts as from this data."""
     height_changed = Signal()
     """What is shown grew or shrank."""
 
@@ -105,12 +121,9 @@ class CitationPanel(QWidget):
         described(self.help_button, "How to always show this")
         self.help_button.clicked.connect(self._explain)
 
-        self.details = QPlainTextEdit()
-        self.details.setReadOnly(True)
-        self.details.setTabChangesFocus(True)
+        self.details = CitationDetails()
         self.details.setVisible(False)
         self.details.setMinimumHeight(4 * line)
-        described(self.details, "Citations in full", "Select and copy any part")
 
         right = QVBoxLayout()
         right.setSpacing(2)
@@ -135,7 +148,7 @@ class CitationPanel(QWidget):
         """As high as its lines; taller with the details."""
         line = self.fontMetrics().height() + 6
         lines = min(self._area.widget().sizeHint().height(), 5 * line)
-        extra = 7 * line if self.details_button.isChecked() else 0
+        extra = 20 * line if self.details_button.isChecked() else 0
         # Never lower than the marks in the title bar that napari puts beside it.
         return QSize(700, max(60, lines + 12) + extra)
 
@@ -145,18 +158,26 @@ class CitationPanel(QWidget):
         extra = 4 * line if self.details_button.isChecked() else 0
         return QSize(300, line + 10 + extra)
 
-    def show_datasets(self, lines: Sequence[DatasetLine], sentence: str) -> None:
-        """Render `lines` and the sentence on what all of them together allow."""
-        while (item := self._lines.takeAt(0)) is not None:
-            if (old := item.widget()) is not None:
-                old.setParent(None)
-                old.deleteLater()
+    def show_datasets(
+        self,
+        lines: Sequence[DatasetLine],
+        sentence: str,
+        sections: Sequence[Section] = (),
+        derived: Sequence[DerivedLayer] = (),
+    ) -> None:
+        """Render `lines` and the sentence on what all of them together allow.
+
+        `sections` are the details, `derived` the layers that others computed.
+        """
+        self._clear()
         for line in lines:
             self._lines.addWidget(self._dataset(line))
             if extra := _also(line.citations):
                 self._lines.addWidget(Note(extra, size=11))
         if not lines:
             self._lines.addWidget(Note("No TCIA data is open; nothing to cite."))
+        if derived:
+            self._lines.addWidget(self._derived(derived))
         self.sentence.say(sentence)
         merged = {c.key: c for line in lines for c in line.citations}
         self._citations = tuple(merged.values())
@@ -164,9 +185,15 @@ class CitationPanel(QWidget):
         self.details_button.setEnabled(bool(merged))
         if not merged:
             self.details_button.setChecked(False)
-        self.details.setPlainText("\n\n".join(c.text for c in self._citations))
+        self.details.show_sections(sections, self._citations)
         self.updateGeometry()
         self.height_changed.emit()
+
+    def _clear(self) -> None:
+        while (item := self._lines.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.setParent(None)
+                old.deleteLater()
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -175,7 +202,8 @@ class CitationPanel(QWidget):
 
     def copy(self, format: str) -> str:
         """Put every citation on the clipboard as "text", "bibtex", ..."""
-        text = render(self._citations, format)
+        style = self.details.style_name if format == "text" else None
+        text = render(self._citations, format, style)
         QGuiApplication.clipboard().setText(text)
         self.copy_button.setText("Copied")
         return text
@@ -198,9 +226,14 @@ class CitationPanel(QWidget):
         title = QElidingLabel(line.title)  # gives way to licence, DOI and terms
         title.setTextFormat(Qt.TextFormat.PlainText)
         title.setToolTip(line.title)
-        title.setMinimumWidth(80)
         title.setStyleSheet("QLabel { font-weight: 600; background: transparent; }")
-        layout.addWidget(title)
+        bold = QFont(title.font())
+        bold.setBold(True)
+        wide = QFontMetrics(bold).horizontalAdvance(line.title) + 8
+        wide = round(1.3 * wide)  # napari's sheet makes letters larger, later
+        title.setMinimumWidth(min(wide, 200))
+        title.setMaximumWidth(wide)
+        layout.addWidget(title, 1)
         if line.licence:
             licence = QLabel(line.licence)
             licence.setTextFormat(Qt.TextFormat.PlainText)
@@ -212,13 +245,53 @@ class CitationPanel(QWidget):
         mark.setWordWrap(False)
         layout.addWidget(mark)
         if line.terms == "not recorded":
-            read = QPushButton("Read and accept")
-            read.setFlat(True)
-            read.setStyleSheet("QPushButton { padding: 1px 4px; }")
-            described(read, "Read and accept", f"Show the terms of {line.title}")
+            read = _flat("Read and accept", f"the terms of {line.title}")
             read.clicked.connect(lambda: self.terms_requested.emit(line.title))
             layout.addWidget(read)
-        layout.addStretch(1)
+        layout.addStretch()
+        return row
+
+    def _derived(self, derived: Sequence[DerivedLayer]) -> QWidget:
+        """One line for all of them; each can be told apart, and back."""
+        row = QWidget()
+        layout = QHBoxLayout(row)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACING)
+        counted = [one for one in derived if one.counted]
+        s = "" if len(counted) == 1 else "s"
+        names = ", ".join(one.name for one in counted)
+        words = QElidingLabel(
+            f"{len(counted)} derived layer{s}: {names}"
+            if counted
+            else "No derived layer counts"
+        )
+        words.setTextFormat(Qt.TextFormat.PlainText)
+        words.setMinimumWidth(110)
+        words.setToolTip(
+            "Added while this data was open, and computed here: credited with it "
+            "until you say that it is not from it."
+        )
+        wide = words.fontMetrics().horizontalAdvance(words.text()) + 8
+        words.setMaximumWidth(round(1.4 * max(wide, 110)))
+        words.setMinimumWidth(min(round(1.3 * wide), 240))
+        layout.addWidget(words, 1)
+        if len(derived) == 1 and counted:
+            button = _flat("Not from this data", counted[0].name)
+            key = counted[0].key
+            button.clicked.connect(lambda: self.derived_answered.emit(key, False))
+        else:
+            button = _flat("Not from this data", "each derived layer")
+            menu = QMenu(button)
+            for one in derived:
+                action = menu.addAction(one.name.replace("&", "&&"))
+                action.setCheckable(True)
+                action.setChecked(not one.counted)
+                action.toggled.connect(
+                    lambda no, key=one.key: self.derived_answered.emit(key, not no)
+                )
+            button.setMenu(menu)
+        layout.addWidget(button)
+        layout.addStretch()
         return row
 
     def _show_details(self, shown: bool) -> None:
@@ -243,11 +316,21 @@ def _doi(doi: str) -> QLabel:
     return label
 
 
+def _flat(text: str, of: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setFlat(True)
+    button.setStyleSheet("QPushButton { padding: 1px 4px; }")
+    described(button, f"{text}: {of}")
+    return button
+
+
 def _also(citations: Sequence[Citation]) -> str:
     """What is cited beside the dataset, in few words."""
     archive = any(c.kind == "archive" for c in citations)
     papers = sum(c.kind == "paper" for c in citations)
     parts = ["TCIA (Clark 2013)"] if archive else []
+    if any(c.key == IDC_PAPER["id"] for c in citations):
+        parts.append("IDC (Fedorov 2023)")
     if papers:
         s = "s" if papers > 1 else ""
         parts.append(f"{papers} paper{s} this collection asks for")

@@ -92,7 +92,9 @@ class TermsDialog(QDialog):
 
     def _documents(self, terms: Sequence[Terms]) -> QTabWidget:
         tabs = QTabWidget()
-        described(tabs, "Official texts")
+        described(tabs, "Texts")
+        if any(one.changed for one in terms):
+            tabs.addTab(_changes(terms), "What changed")
         seen: set[str] = set()
         for one in terms:
             for document in one.documents:
@@ -219,6 +221,30 @@ def _document(document: TermsDocument) -> QWidget:
     layout.addWidget(note)
     if document.url:
         layout.addWidget(Link(document.url))
+    return page
+
+
+def _changes(terms: Sequence[Terms]) -> QWidget:
+    """Sentences that went and came since the words were accepted."""
+    lines = []
+    for one in (t for t in terms if t.changed):
+        lines.append(f"{one.collection}, {one.licence.short}")
+        for change in one.difference:
+            where = "Data Usage Policy" if change.kind == "policy" else "licence"
+            gone = change.what == "removed"
+            said = "No longer said" if gone else "New"
+            lines.append(f"{'-' if gone else '+'} {said} ({where}): {change.sentence}")
+        if not one.difference:
+            lines.append("The former words were not kept; please read all of it.")
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(SPACING, SPACING, SPACING, SPACING)
+    text = QPlainTextEdit()
+    text.setPlainText("\n\n".join(lines))
+    text.setReadOnly(True)
+    text.setTabChangesFocus(True)
+    described(text, "What changed since the words were accepted")
+    layout.addWidget(text)
     return page
 
 

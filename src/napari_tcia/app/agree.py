@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from napari_tcia.app.services import Services
 from napari_tcia.archive import collections as collection_manager
@@ -14,10 +16,13 @@ from napari_tcia.core.files import write_json
 from napari_tcia.core.model import (
     Acceptance,
     Issue,
+    Licence,
+    Provenance,
     SearchQuery,
     Series,
     Terms,
 )
+from napari_tcia.core.settings import netloc
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import (
     ArchiveError,
@@ -28,7 +33,9 @@ from napari_tcia.errors import (
     TermsUnknown,
     UsageError,
 )
-from napari_tcia.terms import gate
+from napari_tcia.terms import gate, shown
+from napari_tcia.terms.faces import FACE_CLAUSE, may_show_face
+from napari_tcia.terms.licence import identify
 
 
 def terms(
@@ -40,18 +47,46 @@ def terms(
 ) -> tuple[Terms, ...]:
     """Terms of each (collection, licence) among `series`.
 
-    The Data Usage Policy is fetched where the archive offers it and kept with
-    its date, so that the record can say which words were shown.
+    The Data Usage Policy and the texts of the licences are fetched where a
+    service offers them and kept with their date, so that the record can say
+    which words were shown. A series that lies in quarantine is also under the
+    terms that its own LICENSE names.
     """
     report(Progress("Reading the terms"))
+    host = services.settings.archive_host
+    asked = {(one.collection.casefold(), one.series_uid) for one in series}
+    named = {name for name, uid in asked if not uid}
+    series = [
+        *series,
+        *(
+            held
+            for held in quarantined(services)
+            if held.collection.casefold() in named
+            or any(held.series_uid == uid for _, uid in asked)
+        ),
+    ]
     text, retrieved = _policy(services, token)
-    return gate.terms_for(
+    found = gate.terms_for(
         series,
-        archive_host=services.settings.archive_host,
+        archive_host=host,
         policy_text=text,
         retrieved=retrieved,
         ledger=services.ledger,
+        licence_texts=_licence_texts(
+            services, {identify(s.licence_name, s.licence_uri) for s in series}, token
+        ),
     )
+    return tuple(
+        replace(one, difference=shown.changes(_shown(services), one, services.ledger))
+        for one in found
+    )
+
+
+def quarantined(services: Services) -> tuple[Series, ...]:
+    """Series of this archive that wait for the terms of their own LICENSE."""
+    host = services.settings.archive_host
+    held = services.quarantine.all()
+    return tuple(one.series for one in held if one.archive_host == host)
 
 
 def terms_of_collection(
@@ -116,6 +151,9 @@ def accept(
     """
     for one in wanted:
         gate.refuse(one)
+        # Without the words a later change is shown as such, and no more.
+        with contextlib.suppress(StorageError):
+            shown.keep(_shown(services), one)
     return tuple(
         one.accepted or services.ledger.accept(one, name.strip()) for one in wanted
     )
@@ -144,6 +182,26 @@ def revoke(
             "List the records with: napari-tcia ledger",
         )
     return revoked
+
+
+def face_warning(services: Services, open_now: Iterable[Provenance]) -> str:
+    """What the policy says of faces, empty unless one may show in 3D.
+
+    Parameters
+    ----------
+    open_now : iterable of Provenance
+        Of the layers that are open. The store, else the catalogue, says which
+        part of the body each series is of.
+    """
+    found: dict[str, None] = {}
+    for one in open_now:
+        kept = one.archive_host and one.series_uid
+        stored = services.store.find(one.archive_host, one.series_uid) if kept else None
+        listed = stored.series if stored else None
+        listed = listed or services.catalogue.find_series(one.series_uid)
+        if may_show_face(one.collection, listed.body_part if listed else ""):
+            found[one.collection or "this data"] = None
+    return f"{', '.join(found)}: {FACE_CLAUSE}" if found else ""
 
 
 def account_name() -> str:
@@ -216,16 +274,45 @@ def _described(
 def _policy(services: Services, token: CancelToken | None) -> tuple[str | None, str]:
     """Official policy text and the date it was fetched; kept for later."""
     host = services.settings.archive_host.replace(":", "_")
-    kept = services.settings.home / "terms" / f"{host}.json"
     try:
         text = services.nbia.user_agreement(token)
     except (ArchiveError, NothingFound):
         text = None
+    return _or_kept(services.settings.home / "terms" / f"{host}.json", text)
+
+
+def _licence_texts(
+    services: Services, licences: Iterable[Licence], token: CancelToken | None
+) -> dict[str, tuple[str, str]]:
+    """Official text and date of each licence that has one, fetched or kept."""
+    base = services.settings.licences
+    folder = services.settings.home / "terms" / "licences"
+    found = {}
+    for licence in licences:
+        if not base or licence.controlled or not licence.spdx:
+            continue
+        path = folder / netloc(base).replace(":", "_") / f"{licence.id}.json"
+        text, retrieved = _or_kept(path, services.licences.text(licence, token))
+        if text:
+            found[licence.id] = (text, retrieved)
+    return found
+
+
+def _shown(services: Services) -> Path:
+    return services.settings.home / "terms" / "shown"
+
+
+def _or_kept(kept: Path, text: str | None) -> tuple[str | None, str]:
+    """A text as it was just fetched, and the date; else as it was kept."""
     if text:
         retrieved = datetime.now(UTC).isoformat(timespec="seconds")
         # The copy is for times without the archive; a full disk hides no terms.
-        with contextlib.suppress(StorageError):
+        try:
             write_json(kept, {"text": text, "retrieved": retrieved})
+        except StorageError:
+            # Nor may an older copy stand in for these words later.
+            with contextlib.suppress(OSError):
+                kept.unlink(missing_ok=True)
         return text, retrieved
     try:
         record = json.loads(kept.read_text(encoding="utf-8"))

@@ -76,6 +76,20 @@ class Case:
         return tuple(dict.fromkeys(parts))
 
 
+def first_index(case: Case) -> tuple[float, float, float]:
+    """Where to look first: the largest node, else the middle. (k, j, i)."""
+
+    def size(row: NodeRow) -> float:
+        known = (row.short_axis_mm, row.published_size_mm, row.long_axis_mm)
+        return next((float(v) for v in known if v is not None), 0.0)
+
+    if case.nodes:
+        largest = max(case.nodes, key=size)
+        return (float(largest.k), largest.index[1], largest.index[2])
+    k, j, i = case.volume.shape
+    return ((k - 1) // 2, (j - 1) / 2, (i - 1) / 2)
+
+
 def open_case(
     services: Services,
     target: str | Path | Sequence[Series],

@@ -12,6 +12,7 @@ from napari_tcia.app.services import Services
 from napari_tcia.app.sources import Bring, Source
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.core.model import (
+    AccessGrant,
     Issue,
     Listing,
     SearchQuery,
@@ -26,11 +27,13 @@ from napari_tcia.errors import (
     NothingFound,
     RemoteTimeout,
     TciaError,
+    TermsChanged,
+    TermsNotAccepted,
     Unreachable,
     UsageError,
 )
 from napari_tcia.terms import gate
-from napari_tcia.transfer.download import fetch_file, find_whole
+from napari_tcia.transfer.download import fetch_file, find_whole, other_terms
 from napari_tcia.transfer.store import Store
 
 SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
@@ -265,17 +268,21 @@ def get(
     for one in dict.fromkeys(series):
         token.raise_if_cancelled()
         try:
+            if store.find(host, one.series_uid):
+                # As it is listed today, and before its files are read to be verified.
+                gate.recheck(one, host, services.ledger)
             if kept := find_whole(one, host, store, token):
                 gate.recheck(kept, host, services.ledger)
-                gate.recheck(one, host, services.ledger)  # as it is listed today
                 rows.append(_row(kept, "present"))
             else:
                 shown = shown or agree.terms(
                     services, series, report=report, token=token
                 )
                 access = gate.grant([one], shown, services.ledger)
-                bring = Bring(services, access, store, silence, report, token)
-                done = bring(one, source, issues)
+                done = _released(services, one, shown, store, token)
+                if done is None:
+                    bring = Bring(services, access, store, silence, report, token)
+                    done = bring(one, source, issues)
                 rows.append(_row(done, "done"))
             whole.setdefault(one.collection, one)
         except TciaError as error:
@@ -309,6 +316,40 @@ def get(
                     )
                 )
     return Listing(tuple(rows), tuple(issues))
+
+
+def held(
+    services: Services, one: Series, shown: Sequence[Terms]
+) -> tuple[StoredSeries, AccessGrant] | None:
+    """A series in quarantine and the right to it, None where it is not there.
+
+    Raises
+    ------
+    AccessError
+        The terms of its own LICENSE are not accepted, or cannot be.
+    """
+    found = services.quarantine.find(services.settings.archive_host, one.series_uid)
+    if found is None:
+        return None
+    try:
+        return found, gate.grant([found.series], shown, services.ledger)
+    except (TermsNotAccepted, TermsChanged) as error:
+        raise other_terms(one, found.series) from error
+
+
+def _released(
+    services: Services,
+    one: Series,
+    shown: Sequence[Terms],
+    store: Store,
+    token: CancelToken,
+) -> StoredSeries | None:
+    """A series out of quarantine, None unless nothing has to be fetched."""
+    found = held(services, one, shown)
+    quarantine = services.quarantine
+    if found is None or not find_whole(one, found[0].archive_host, quarantine, token):
+        return None
+    return quarantine.release(found[0], store, found[1].acceptance_ids)
 
 
 def _as_doubt(error: TciaError) -> Issue:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_tcia.app.services import Services
-from napari_tcia.cite.provenance import FolderFacts, recognise
+from napari_tcia.cite.provenance import FolderFacts, in_words, recognise
 from napari_tcia.core.image import Volume
-from napari_tcia.core.model import TWIN_UID_ROOT, Provenance, StoredSeries
+from napari_tcia.core.model import TWIN_UID_ROOT, Acceptance, Provenance, StoredSeries
 from napari_tcia.errors import CorruptData, TermsNotAccepted
 from napari_tcia.terms import gate
 from napari_tcia.terms.licence import identify
+from napari_tcia.transfer.store import Store
 from napari_tcia.volume.headers import (
     SeriesHeaders,
     candidates,
@@ -109,12 +110,25 @@ def stored_facts(services: Services, kept: StoredSeries) -> Provenance:
         Its acceptance was revoked.
     """
     acceptance = gate.recheck(kept, kept.archive_host, services.ledger)
-    return replace(recorded(kept), terms="accepted", acceptance_id=acceptance.id)
+    return under(recorded(kept), acceptance)
+
+
+def under(found: Provenance, acceptance: Acceptance) -> Provenance:
+    """`found` with the acceptance that lets it be opened, and what that accepts."""
+    words = {kind: sha256 for kind, _, sha256 in acceptance.documents}
+    return replace(
+        found,
+        terms="accepted",
+        acceptance_id=acceptance.id,
+        licence_sha256=words.get("licence", ""),
+        policy_sha256=words.get("policy", ""),
+    )
 
 
 def recorded(kept: StoredSeries) -> Provenance:
     """Whom a stored series is to be credited to, whatever became of its terms."""
     series = kept.series
+    licence = identify(series.licence_name, series.licence_uri)
     return Provenance(
         origin="archive",
         collection=series.collection,
@@ -123,13 +137,16 @@ def recorded(kept: StoredSeries) -> Provenance:
         series_uid=series.series_uid,
         modality=series.modality,
         doi=series.doi,
-        licence_id=identify(series.licence_name, series.licence_uri).id,
+        licence_id=licence.id,
+        licence_spdx=licence.spdx,
         licence_name=series.licence_name,
         licence_uri=series.licence_uri,
         archive_host=kept.archive_host,
         source=kept.source,
         terms="not recorded",
+        acceptance_id=kept.acceptance_id,
         retrieved=kept.retrieved,
+        series_sha256=kept.sha256,
         synthetic=series.series_uid.startswith(TWIN_UID_ROOT),
     )
 
@@ -156,6 +173,11 @@ def credit_of(services: Services, headers: SeriesHeaders) -> Provenance:
 
 
 def _recognised(services: Services, headers: SeriesHeaders) -> Provenance:
+    if not headers.is_image and (saved := in_words(headers.comments)):
+        return as_saved(services, saved)
+    if beside := _record_beside(headers):
+        standing = standing_for(services, beside)
+        return under(beside, standing) if standing else beside
     folders = {f.parent for f in headers.files}
     folders |= {f.parent for f in folders}
     known = services.catalogue.find_series(headers.series_uid)
@@ -177,16 +199,44 @@ def _recognised(services: Services, headers: SeriesHeaders) -> Provenance:
     if not found.licence_name or found.synthetic:
         return found
     licence = identify(found.licence_name, found.licence_uri)
-    found = replace(found, licence_id=licence.id)
+    found = replace(found, licence_id=licence.id, licence_spdx=licence.spdx)
     # The folder is the user's own, but its terms may have been accepted here.
-    host = services.settings.archive_host
-    try:
-        standing = services.ledger.standing(host, found.collection, licence.id)
-    except CorruptData:
-        standing = None  # it says nothing then, and does not stand in the way
+    standing = standing_for(services, found)
     if standing is None:
         return found
-    return replace(found, terms="accepted", acceptance_id=standing.id)
+    return under(found, standing)
+
+
+def _record_beside(headers: SeriesHeaders) -> Provenance | None:
+    """What the record of a series fetched into a user's folder says of it."""
+    file = headers.files[0].resolve()
+    if len(file.parents) < 3:
+        return None
+    kept = Store(file.parents[2]).at(file)
+    if kept is None or kept.series.series_uid != headers.series_uid:
+        return None
+    return replace(
+        recorded(kept),
+        origin="folder",
+        frame_of_reference_uid=headers.frame_of_reference_uid,
+        recognised_by="record of its download beside the files",
+    )
+
+
+def standing_for(services: Services, found: Provenance) -> Acceptance | None:
+    """The acceptance recorded here for data of a user's own, if one stands."""
+    host = found.archive_host or services.settings.archive_host
+    try:
+        return services.ledger.standing(host, found.collection, found.licence_id)
+    except CorruptData:
+        return None  # it says nothing then, and does not stand in the way
+
+
+def as_saved(services: Services, found: Provenance) -> Provenance:
+    """`found` of a file that was saved; only the ledger here says "accepted"."""
+    if found.terms == "accepted" and standing_for(services, found) is None:
+        return replace(found, terms="not recorded")
+    return found
 
 
 def place_of(headers: SeriesHeaders) -> Path | tuple[Path, ...]:

@@ -13,13 +13,15 @@ from napari_tcia.app.services import Services
 from napari_tcia.archive import datacite
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.cite import citation
+from napari_tcia.core.files import write_atomic
 from napari_tcia.core.model import TWIN_UID_ROOT, Citation, Provenance
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import bare_doi
 from napari_tcia.errors import NothingFound, UsageError
+from napari_tcia.transfer.store import LICENCE
 from napari_tcia.volume.headers import survey
 
-EXPORTS = ("csv", "nifti", "seg", "slicer")
+EXPORTS = ("csv", "figure", "nifti", "seg", "slicer")
 """Formats that `export` writes and rereads."""
 _WHAT = (
     "Give a collection, DOI, series UID, patient ID, manifest or folder; a DOI that "
@@ -83,7 +85,7 @@ def cited_for(
         )
     if not cited:
         raise NothingFound(f"Nothing is known to cite for {text!r}.", _WHAT)
-    return tuple(_refreshed(services, one) for one in cited) if refresh else cited
+    return tuple(credit.fresh(services, one) for one in cited) if refresh else cited
 
 
 def export(
@@ -100,7 +102,8 @@ def export(
 
     Parameters
     ----------
-    to : {"csv", "nifti", "seg", "slicer"}
+    to : {"csv", "figure", "nifti", "seg", "slicer"}
+        ``"figure"`` is the slice of the largest node with its outline.
     out : path
         A folder for several files, or a file name where there is one.
 
@@ -127,21 +130,40 @@ def export(
 def export_case(case: Case, to: str, out: Path) -> list[Path]:
     """Write one read case; see `export`."""
     # Here, because highdicom takes most of a second to load.
+    from napari_tcia.app import picture
     from napari_tcia.export import nifti, seg, slicer, table
 
     cited = credit.citations(case.provenances)
-    if to == "csv":
-        return table.write(out, case.volume, case.nodes, cited)
-    if to == "nifti":
-        return nifti.write(out, case.volume, case.labels, cited)
-    if not case.labels:
+    if to in ("seg", "slicer") and not case.labels:
         raise NothingFound(
             f"{case.name} has no segmentation to export as {to}.",
             "Export the table with --to csv, or the image with --to nifti.",
         )
-    if to == "seg":
-        return seg.write(out, case.volume, case.labels, cited)
-    return slicer.write(out, case.volume, case.labels, case.points, cited)
+    if to == "figure":
+        written = picture.write_case(case, out, cited)
+    elif to == "csv":
+        written = table.write(out, case.volume, case.nodes, cited)
+    elif to == "nifti":
+        written = nifti.write(out, case.volume, case.labels, cited)
+    elif to == "seg":
+        written = seg.write(out, case.volume, case.labels, cited)
+    else:
+        written = slicer.write(out, case.volume, case.labels, case.points, cited)
+    return [*written, *_licence(case, written[0])]
+
+
+def _licence(case: Case, first: Path) -> list[Path]:
+    """The archive's LICENSE of the series, copied beside what was exported."""
+    for folder in dict.fromkeys(f.parent for f in case.volume.files if f is not None):
+        source = folder / LICENCE
+        if source.is_file():
+            stem = first.name.split(".")[0]
+            return [
+                write_atomic(
+                    first.with_name(f"{stem}.{LICENCE}.txt"), source.read_bytes()
+                )
+            ]
+    return []
 
 
 def _cited_path(services: Services, path: Path) -> list[Provenance]:
@@ -171,11 +193,3 @@ def _known(services: Services, text: str) -> Provenance | None:
     if known is None:
         return None
     return Provenance(origin="archive", collection=known.name, doi=known.doi)
-
-
-def _refreshed(services: Services, one: Citation) -> Citation:
-    """A dataset's citation as DataCite has it today; papers stay as they are."""
-    if one.kind != "dataset" or not one.doi:
-        return one
-    item = datacite.csl(services.transport, services.settings, one.doi)
-    return citation.from_csl(item, kind="dataset", licence=one.licence)

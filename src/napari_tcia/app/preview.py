@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.app import agree
-from napari_tcia.app.fetch import stored
+from napari_tcia.app.fetch import held, stored
 from napari_tcia.app.folder import provenance_of, recorded, stored_facts
 from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
@@ -100,6 +100,7 @@ def preview(
         return _of_folder(services, folder, series, report, token)
     shown = agree.terms(services, [series], report=report, token=token)
     access = gate.grant([series], shown, services.ledger)
+    held(services, series, shown)  # asks for the terms of its own LICENSE too
     report(Progress("Fetching one slice", series_uid=series.series_uid))
     listed = services.nbia.sop_instance_uids(series.series_uid, token)
     if not listed:

@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_tcia.archive.catalogue import Catalogue, load
 from napari_tcia.archive.http import Transport
 from napari_tcia.archive.idc import Idc
+from napari_tcia.archive.licences import Licences
 from napari_tcia.archive.nbia import Nbia
 from napari_tcia.core.settings import Settings
 from napari_tcia.terms.ledger import Ledger
@@ -27,18 +28,25 @@ class Services:
         The archive that lists and sends series.
     idc : Idc
         The buckets that have the same series as files.
+    licences : Licences
+        The official texts of licences.
     ledger : Ledger
         Acceptances, below HOME.
     store : Store
         Verified series, below HOME.
+    quarantine : Store
+        Verified series whose own LICENSE names other terms than the listing;
+        nothing opens them before these are accepted.
     """
 
     settings: Settings
     transport: Transport
     nbia: Nbia
     idc: Idc
+    licences: Licences
     ledger: Ledger
     store: Store
+    quarantine: Store
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Services:
@@ -61,8 +69,10 @@ class Services:
             transport=transport,
             nbia=Nbia(transport, settings),
             idc=Idc(transport, settings),
+            licences=Licences(transport, settings),
             ledger=Ledger(home / "ledger.jsonl"),
             store=Store(home / "store"),
+            quarantine=Store(home / "quarantine"),
         )
 
     @property

@@ -16,7 +16,8 @@ from napari_tcia.errors import (
     Unreachable,
     VerificationError,
 )
-from napari_tcia.transfer.download import fetch_series
+from napari_tcia.terms.licence import as_licensed
+from napari_tcia.transfer.download import Quarantine, fetch_series
 from napari_tcia.transfer.store import Store
 
 Source = Literal["auto", "nbia", "idc"]
@@ -101,6 +102,7 @@ class Bring:
                 self.store,
                 report=self.report,
                 token=self.token,
+                quarantine=Quarantine(self.services.quarantine, as_licensed),
             )
         except (Unreachable, RemoteTimeout) as error:
             self.silence[name] = error

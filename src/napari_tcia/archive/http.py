@@ -198,7 +198,14 @@ class Transport:
         """Names of the services whose base is the longest that `path` lies under."""
         bases = {
             name: _segments(urlsplit(base).path)
-            for name in ("archive", "collections", "datacite", "idc", "files")
+            for name in (
+                "archive",
+                "collections",
+                "datacite",
+                "idc",
+                "files",
+                "licences",
+            )
             if netloc(base := getattr(self.settings, name)) == host
         }
         under = {n: len(b) for n, b in bases.items() if path[: len(b)] == b}

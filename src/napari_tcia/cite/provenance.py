@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from napari_tcia.core.model import TWIN_UID_ROOT, Provenance
 from napari_tcia.core.text import bare_doi
@@ -61,6 +63,7 @@ class FolderFacts:
     metadata_csv: str = ""
 
 
+_LEAD = "Provenance: "
 _LICENSE = re.compile(
     r"The\s+(?P<collection>\S.{0,98}?)\s+collection\s+is\s+distributed\s+under\s+the\s+"
     r"(?P<name>\S.{0,198}?)(?:\s+at)?\s+(?P<uri>https?://\S+)",
@@ -139,6 +142,46 @@ def recognise(
         terms="not recorded",
         recognised_by="; ".join(one.by for one in agreeing),
     )
+
+
+def line_of(provenance: Mapping[str, Any]) -> str:
+    """Provenance as one line of ASCII, for files that have room for words alone."""
+    return _LEAD + json.dumps(dict(provenance), separators=(",", ":"))
+
+
+def in_words(text: str) -> Provenance | None:
+    """The provenance that `line_of` put among the words of a file, if any."""
+    _, found, rest = text.rpartition(_LEAD)
+    if not found:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(rest)
+    except (ValueError, RecursionError):
+        return None
+    return restored(value)
+
+
+def restored(value: object) -> Provenance | None:
+    """Provenance of a file that was saved, None unless it is one.
+
+    It is what the file says: whether terms stand accepted is for the ledger
+    to tell, and made-up data stays SYNTHETIC whatever is said of it.
+    """
+    if not isinstance(value, Mapping):
+        return None
+    known = {f.name: f.type for f in dataclasses.fields(Provenance)}
+    facts = {k: v for k, v in value.items() if k in known and k != "schema"}
+    for name, one in facts.items():
+        if not isinstance(one, bool if name == "synthetic" else str):
+            return None
+    if facts.get("origin") not in ("archive", "folder", "unknown"):
+        return None
+    if facts.get("terms", "none") not in ("accepted", "not recorded", "none"):
+        return None
+    found = Provenance.from_dict(facts)
+    uids = (found.series_uid, found.study_uid, found.frame_of_reference_uid)
+    made_up = found.synthetic or any(uid.startswith(TWIN_UID_ROOT) for uid in uids)
+    return dataclasses.replace(found, synthetic=made_up)
 
 
 def _provenance(facts: FolderFacts, **more: object) -> Provenance:

@@ -8,6 +8,7 @@ where the work does so, and are initials where only TCIA's citation was at hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 Csl = Mapping[str, Any]
@@ -190,3 +191,36 @@ PAPERS: Mapping[str, tuple[Csl, ...]] = {
     str(_LIDC_IDRI["id"]): (_ARMATO_2011,),
 }
 """Papers that a dataset asks for besides itself, by its lower-case DOI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a collection's own page says, where DataCite says otherwise or nothing.
+
+    Attributes
+    ----------
+    wording : str
+        The data citation as the page prints it.
+    version, since : str
+        Version of the data on the page, and its date (ISO 8601).
+    thanks : str
+        Whom the page's acknowledgement names.
+    """
+
+    wording: str
+    version: str
+    since: str
+    thanks: str
+
+
+PAGES: Mapping[str, Page] = {
+    str(_CT_LYMPH_NODES["id"]): Page(
+        wording="The Cancer Imaging Archive Team. Data From CT Lymph Nodes. "
+        f"doi:{CT_LYMPH_NODES_DOI}",
+        version="5",
+        since="2023-03-31",
+        thanks="the National Institutes of Health Clinical Center (Bethesda, MD), "
+        "Dr. Holger R. Roth and Dr. Ronald Summers",
+    ),
+}
+"""Pages that word the citation differently, by the dataset's lower-case DOI."""

@@ -202,9 +202,13 @@ def ask_person(name: str) -> str:
 
 def print_terms(found: Sequence[Any], *, err: bool = False) -> None:
     """Print terms for reading."""
+    from napari_tcia.terms.policy import licence_facts
+
     echo = partial(typer.echo, err=err)
     for one in found:
         echo(f"{one.collection} - {one.licence.name} ({one.archive_host})")
+        for question, answer in licence_facts(one.licence):
+            echo(f"  {question}: {answer}")
         for kind, sentence in one.points:
             echo(f"  You {kind}: {sentence}")
         for document in one.documents:
@@ -215,6 +219,11 @@ def print_terms(found: Sequence[Any], *, err: bool = False) -> None:
             echo(f"\nAccepted by {one.accepted.name} on {one.accepted.time}.")
         elif one.changed:
             echo("\nThese words changed since they were accepted.")
+            for change in one.difference:
+                sign = "-" if change.what == "removed" else "+"
+                echo(f"  {sign} {change.sentence}")
+            if not one.difference:
+                echo("  The former words were not kept, so no difference is shown.")
 
 
 def accept(
@@ -265,14 +274,26 @@ def ledger(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check the chain of records.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the records, verified, to a .jsonl or .csv file."),
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """List what was accepted and revoked."""
+    """List what was accepted and revoked.
+
+    The chain makes a change from outside evident; it cannot prevent one.
+    """
     from napari_tcia.app.services import Services
+    from napari_tcia.terms import copies
 
     book = Services.open().ledger
-    issues = book.verify() if verify else ()
-    records = book.records()
+    if export is not None:
+        records, issues = copies.export(book, export)
+        say(f"Wrote {len(records)} records to {export}.")
+    else:
+        issues = book.verify() if verify else ()
+        records = book.records()
     if json_:
         emit({"records": records, "issues": issues})
     else:

@@ -157,7 +157,7 @@ def cite(
 
 def export(
     target: str,
-    to: Annotated[str, typer.Option("--to", help="csv, nifti, seg or slicer.")],
+    to: Annotated[str, typer.Option("--to", help="csv, figure, nifti, seg or slicer.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File or folder.")],
     json_: Json = False,
 ) -> None:

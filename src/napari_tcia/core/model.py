@@ -7,9 +7,10 @@ boundary; what leaves for JSON goes through `to_json`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -155,6 +156,8 @@ class Licence:
         What it permits and asks; None when unknown.
     controlled : bool
         Not served without an approved request elsewhere.
+    account : bool or None
+        Whether getting the data asks for an account with its keeper.
     """
 
     id: str
@@ -166,6 +169,12 @@ class Licence:
     commercial: bool | None = None
     attribution: bool | None = None
     controlled: bool = False
+    account: bool | None = None
+
+    @property
+    def spdx(self) -> str:
+        """Identifier in the SPDX list, which has only the Creative Commons ones."""
+        return self.id if self.id.startswith("CC-BY-") else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,15 @@ class TermsDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class TextChange:
+    """A sentence that is no longer there, or that is new, in accepted words."""
+
+    kind: Literal["licence", "policy"]
+    what: Literal["removed", "added"]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What must be accepted before pixels of a collection are fetched."""
 
@@ -200,6 +218,8 @@ class Terms:
     """The standing acceptance of exactly these words, if there is one."""
     changed: bool = False
     """An earlier acceptance exists, but the words are no longer the same."""
+    difference: tuple[TextChange, ...] = ()
+    """What is different since then; empty where the former words are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +316,16 @@ class Provenance:
         Made by the embedded archive; cites the phantom, never the real data.
     recognised_by : str
         How a folder was recognised, in words.
+    licence_spdx : str
+        SPDX identifier of the licence, empty where SPDX lists none.
+    acceptance_id : str
+        Record of the ledger under which it was fetched or opened.
+    licence_sha256, policy_sha256 : str
+        Hashes of the two texts that this record accepts.
+    series_sha256 : str
+        Hash over the verified files of the series, see `series_hash`.
+    schema : int
+        Of `to_dict`; 1 lacked the SPDX identifier and the hashes.
     """
 
     origin: Literal["archive", "folder", "unknown"] = "unknown"
@@ -316,7 +346,11 @@ class Provenance:
     retrieved: str = ""
     recognised_by: str = ""
     synthetic: bool = False
-    schema: int = 1
+    licence_spdx: str = ""
+    licence_sha256: str = ""
+    policy_sha256: str = ""
+    series_sha256: str = ""
+    schema: int = 2
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, as kept in ``layer.metadata["napari_tcia"]``."""
@@ -324,8 +358,8 @@ class Provenance:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Provenance:
-        """Inverse of `to_dict`; unknown keys are ignored."""
-        known = {f.name for f in dataclasses.fields(cls)}
+        """Inverse of `to_dict`, of every schema so far; unknown keys are ignored."""
+        known = {f.name for f in dataclasses.fields(cls)} - {"schema"}
         return cls(**{k: v for k, v in value.items() if k in known})
 
 
@@ -341,6 +375,21 @@ class StoredSeries:
     archive_host: str
     retrieved: str
     acceptance_id: str = ""
+    sha256: str = ""
+    """Over its verified instances, see `series_hash`."""
+
+
+def series_hash(instances: Iterable[str]) -> str:
+    """SHA-256 over the sorted SHA-256 of a series' instances; empty for none.
+
+    Parameters
+    ----------
+    instances : iterable of str
+        Hexadecimal SHA-256 of each Part 10 file, one line each once sorted, so
+        that ``sha256sum *.dcm | cut -c-64 | sort | sha256sum`` gives the same.
+    """
+    lines = "".join(f"{one}\n" for one in sorted(instances))
+    return hashlib.sha256(lines.encode("ascii")).hexdigest() if lines else ""
 
 
 @dataclass(frozen=True, slots=True)

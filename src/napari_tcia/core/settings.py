@@ -17,6 +17,7 @@ DEFAULTS = {
     "NAPARI_TCIA_DATACITE": "https://api.datacite.org",
     "NAPARI_TCIA_IDC": "https://s3.amazonaws.com",
     "NAPARI_TCIA_FILES": "https://www.cancerimagingarchive.net/wp-content/uploads",
+    "NAPARI_TCIA_LICENCES": "https://creativecommons.org/licenses",
 }
 """Base address of each service, by environment variable."""
 
@@ -52,6 +53,8 @@ class Settings:
         Root of all that is written (store, ledger, cached terms), mode 0700.
     archive, collections, datacite, idc, files : str
         Base addresses without trailing slash; plain http only to loopback.
+    licences : str
+        Base address of the official licence texts; empty where none is asked.
     """
 
     home: Path
@@ -60,10 +63,14 @@ class Settings:
     datacite: str = DEFAULTS["NAPARI_TCIA_DATACITE"]
     idc: str = DEFAULTS["NAPARI_TCIA_IDC"]
     files: str = DEFAULTS["NAPARI_TCIA_FILES"]
+    licences: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
         """Read the environment; nothing is created on disk.
+
+        Who works with an archive on this machine leaves it for no licence
+        text: there none is asked unless its address is given.
 
         Raises
         ------
@@ -84,6 +91,9 @@ class Settings:
             )
             for name, default in DEFAULTS.items()
         }
+        local = is_loopback(urlsplit(bases["archive"]).hostname)
+        if local and not env.get("NAPARI_TCIA_LICENCES"):
+            bases["licences"] = ""
         return cls(home=home, **bases)
 
     @property
@@ -95,7 +105,7 @@ class Settings:
     def allowed_hosts(self) -> frozenset[str]:
         """Hosts, as `netloc`, that a request or redirect may go to."""
         bases = (self.archive, self.collections, self.datacite, self.idc, self.files)
-        return frozenset(netloc(base) for base in bases)
+        return frozenset(netloc(base) for base in (*bases, self.licences) if base)
 
     def ensure_home(self) -> Path:
         """Create the home folder, readable by its owner alone.

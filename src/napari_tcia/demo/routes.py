@@ -14,6 +14,7 @@ PREFIXES = {
     "datacite": DATACITE,
     "idc": "/idc",
     "files": "/files",
+    "licences": "/licences",
 }
 """Path below which each service answers."""
 _DOI = "/doi"

@@ -57,7 +57,10 @@ def serve(
         cases, full_size, fault, port, None, host, listing, rate, latency,
         certificate, key,
     ) as archive:  # fmt: skip
-        line = json.dumps({**archive.bases, "pid": os.getpid()})
+        bases = archive.bases
+        # Its keys are fixed; the front page names the licence texts too.
+        bases.pop("licences")
+        line = json.dumps({**bases, "pid": os.getpid()})
         print(line, flush=True)  # noqa: T201 - the contract of `serve`
         root = archive.bases["files"].removesuffix(PREFIXES["files"])
         said = [_WHAT.format(root=root)]

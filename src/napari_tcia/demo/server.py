@@ -31,6 +31,7 @@ from napari_tcia.demo.citations import datacite, doi
 from napari_tcia.demo.front import front
 from napari_tcia.demo.messages import Disconnect, Reply, Request, crash
 from napari_tcia.demo.nbia import Nbia
+from napari_tcia.demo.policy import licence_page
 from napari_tcia.demo.routes import PREFIXES, parse
 from napari_tcia.demo.services import collection_manager, supplements
 from napari_tcia.demo.small_collections import small_cases
@@ -153,7 +154,7 @@ class EmbeddedArchive:
 
     @property
     def bases(self) -> dict[str, str]:
-        """Base address of each service: archive, collections, datacite, idc, files."""
+        """Base address of each service, by the names that `Settings` has."""
         host = "127.0.0.1" if self._host in _EVERYWHERE else self._host
         scheme = "https" if self._tls else "http"
         root = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
@@ -222,6 +223,8 @@ class EmbeddedArchive:
             reply = supplements(self.twin, request)
         elif request.service == "idc":
             reply = self._bucket.answer(request)
+        elif request.service == "licences":
+            reply = licence_page(request)
         elif request.service == "doi":
             reply = doi(request)
         else:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from napari_tcia.core.files import fsync_folder, storage_error
 from napari_tcia.core.image import LabelSet, Volume
-from napari_tcia.core.model import Citation
+from napari_tcia.core.model import Citation, Provenance
 from napari_tcia.errors import CorruptData
+
+_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-")
 
 
 @contextmanager
@@ -94,6 +98,14 @@ def label_paths(
     return paths
 
 
+def public_provenance(provenance: Provenance) -> dict[str, Any]:
+    """Provenance as it goes into a file: a stranger's patient ID stays here."""
+    content = provenance.to_dict()
+    if provenance.origin == "unknown":
+        content.pop("patient_id")
+    return content
+
+
 def credit_lines(volume: Volume, citations: Sequence[Citation]) -> list[str]:
     """Who to credit and under which licence, one sentence a line."""
     lines = [f"Cite: {one.text}" for one in citations]
@@ -107,3 +119,10 @@ def credit_lines(volume: Volume, citations: Sequence[Citation]) -> list[str]:
         lines.append("SYNTHETIC: made by a phantom generator, of no patient.")
     lines.append("Written by napari-tcia. Research and teaching only.")
     return lines
+
+
+def ascii_text(text: str) -> str:
+    """Plain letters and dashes, for places that take ASCII alone."""
+    letters = unicodedata.normalize("NFKD", text.translate(_DASHES))
+    plain = "".join(one for one in letters if not unicodedata.combining(one))
+    return plain.encode("ascii", "replace").decode("ascii")

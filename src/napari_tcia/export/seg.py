@@ -13,11 +13,18 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from napari_tcia.cite.provenance import line_of
 from napari_tcia.core.geometry import spacing_of
 from napari_tcia.core.image import LabelSet, Segment, Volume
 from napari_tcia.core.model import Citation
 from napari_tcia.errors import NothingFound, UsageError
-from napari_tcia.export.files import credit_lines, label_paths, require_equal, staged
+from napari_tcia.export.files import (
+    credit_lines,
+    label_paths,
+    public_provenance,
+    require_equal,
+    staged,
+)
 from napari_tcia.nodes.seg import read_seg
 from napari_tcia.volume import require_sound
 from napari_tcia.volume.instance import tolerant
@@ -125,8 +132,15 @@ def _save(
     shared.PixelMeasuresSequence[0].SpacingBetweenSlices = _step(volume)
     seg.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: names in citations and labels
     seg.SeriesDescription = labels.name[:64]
-    seg.ImageComments = "\n".join(credit_lines(volume, citations))[:_COMMENT_LIMIT]
+    seg.ImageComments = _comments(volume, labels, citations)
     seg.save_as(path)
+
+
+def _comments(volume: Volume, labels: LabelSet, citations: Sequence[Citation]) -> str:
+    """Credit for people, then the provenance for our own reader, which stays whole."""
+    origin = line_of(public_provenance(labels.provenance))
+    credit = "\n".join(credit_lines(volume, citations))
+    return f"{credit[: _COMMENT_LIMIT - len(origin) - 1]}\n{origin}"
 
 
 def _planes(used: NDArray[np.int64], volume: Volume) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from napari_tcia.core.image import LabelSet, PointSet, Volume
 from napari_tcia.core.model import Citation
 from napari_tcia.errors import MissingExtra
 from napari_tcia.export.files import (
+    ascii_text,
     case_stem,
     credit_lines,
     is_file_name,
@@ -29,7 +29,6 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/"
     "Resources/Schema/markups-schema-v1.0.3.json#"
 )
-_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-")
 _KJI_TO_IJK = np.eye(4)[[2, 1, 0, 3]]
 
 
@@ -83,11 +82,11 @@ def write(
             "ijkToLPS": affine,
             "encoding": "gzip",
             "containedRepresentationNames": ["Binary labelmap"],
-            "credit": _ascii(" | ".join(credit)),
+            "credit": ascii_text(" | ".join(credit)),
             "segments": [
                 {
                     "id": f"Segment_{segment.value}",
-                    "name": _ascii(segment.label),
+                    "name": ascii_text(segment.label),
                     "labelValue": segment.value,
                     "layer": 0,
                     "terminology": {
@@ -160,11 +159,4 @@ def markups(points: PointSet, credit: Sequence[str]) -> dict[str, Any]:
 
 def _term(code: tuple[str, str, str]) -> list[str]:
     value, scheme, meaning = code
-    return [scheme, value, _ascii(meaning)]
-
-
-def _ascii(text: str) -> str:
-    """Plain letters and dashes, since an NRRD header is written in ASCII."""
-    letters = unicodedata.normalize("NFKD", text.translate(_DASHES))
-    plain = "".join(one for one in letters if not unicodedata.combining(one))
-    return plain.encode("ascii", "replace").decode("ascii")
+    return [scheme, value, ascii_text(meaning)]

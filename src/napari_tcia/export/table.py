@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_tcia.core.image import NodeRow, Volume
+import numpy as np
+
+from napari_tcia.cite.provenance import in_words, line_of
+from napari_tcia.core.geometry import Affine, patient_to_index
+from napari_tcia.core.image import NodeRow, PointSet, Volume
 from napari_tcia.core.model import Citation
+from napari_tcia.errors import UnreadableAnnotation
 from napari_tcia.export.files import (
     case_stem,
     credit_lines,
     is_file_name,
+    public_provenance,
     require_equal,
     staged,
 )
 from napari_tcia.nodes.match import COLUMNS
 from napari_tcia.volume import require_sound
+
+_SUFFIXES = (".csv", ".txt")
+_MAX_LINE = 1 << 16
 
 
 def write(
@@ -51,9 +61,8 @@ def write(
     """
     require_sound(volume, "export")
     out = Path(out)
-    suffixes = (".csv", ".txt")
     path = (
-        out if is_file_name(out, suffixes) else out / f"{case_stem(volume)}_nodes.csv"
+        out if is_file_name(out, _SUFFIXES) else out / f"{case_stem(volume)}_nodes.csv"
     )
     with staged(path, ".csv") as temporary:
         temporary.write_text(csv_text(volume, rows, citations), encoding="utf-8")
@@ -67,6 +76,8 @@ def csv_text(
     """Return the table as text; see `write`."""
     head = [f"Lymph nodes of series {volume.provenance.series_uid or 'unknown'}"]
     head += credit_lines(volume, citations)
+    placed = {"affine_lps": volume.affine.tolist()}
+    head.append(line_of({**public_provenance(volume.provenance), **placed}))
     stream = io.StringIO()
     for line in head:
         stream.write("# " + " ".join(line.split()) + "\n")
@@ -74,6 +85,83 @@ def csv_text(
     writer.writerow(COLUMNS)
     writer.writerows([_cell(getattr(row, name)) for name in COLUMNS] for row in rows)
     return stream.getvalue()
+
+
+def is_saved(path: Path) -> bool:
+    """Whether `path` is a table that `write` wrote."""
+    return path.suffix.lower() in _SUFFIXES and in_words(_head(path)) is not None
+
+
+def read(path: Path | str) -> tuple[PointSet, Affine]:
+    """Nodes of a saved table at their centroids, with where they come from.
+
+    Returns
+    -------
+    points : PointSet
+        ``indices`` are (k, j, i) of the grid that the table was measured on,
+        sizes are long axes, or the published ones, in mm.
+    affine : (4, 4) float64
+        Of that grid, (k, j, i, 1) to LPS mm.
+
+    Raises
+    ------
+    UnreadableAnnotation
+        No table of ours, or one that was damaged.
+    """
+    import pandas
+
+    path = Path(path)
+    head = _head(path)
+    provenance = in_words(head)
+    try:
+        if provenance is None:
+            raise ValueError("its first lines name no origin")
+        affine = _affine_in(head)
+        skipped = head.count("\n")
+        table = pandas.read_csv(
+            path, skiprows=skipped, dtype=str, keep_default_na=False
+        )
+        points = [[float(v) for v in cell.split()] for cell in table["centroid_lps"]]
+        sizes = [
+            float(long or published or "nan")
+            for long, published in zip(
+                table["long_axis_mm"], table["published_size_mm"], strict=True
+            )
+        ]
+        placed = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        found = PointSet(
+            points=placed,
+            indices=patient_to_index(affine, placed),
+            sizes_mm=np.asarray(sizes, dtype=np.float64),
+            ids=tuple(int(one) for one in table["id"]),
+            name=f"Nodes ({path.stem})",
+            provenance=provenance,
+            path=path,
+        )
+        return found, affine
+    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
+        raise UnreadableAnnotation(
+            f"{path.name} cannot be read as a table of nodes: {error}.",
+            "Export it again: napari-tcia export CASE --to csv -o FILE.",
+        ) from error
+
+
+def _affine_in(head: str) -> Affine:
+    """Affine (k, j, i, 1) to LPS mm of the grid that a table was measured on."""
+    value = json.loads(head.rpartition("Provenance: ")[2])["affine_lps"]
+    return np.asarray(value, dtype=np.float64).reshape(4, 4)
+
+
+def _head(path: Path) -> str:
+    """The lines that start with ``#``; nothing for what is no text."""
+    lines = []
+    try:
+        with path.open(encoding="utf-8") as stream:
+            while (line := stream.readline(_MAX_LINE)).startswith("# "):
+                lines.append(line)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "".join(lines)
 
 
 def _cell(value: Any) -> str:

@@ -139,12 +139,14 @@ def _read(
     checks += on_missing_slices(volume, slices)
     name = str(dataset.get("SeriesDescription", "")) or path.stem
     base = volume.provenance if provenance is None else provenance
-    base = replace(
-        base,
-        series_uid=str(dataset.get("SeriesInstanceUID", "")),
-        modality="SEG",
-        patient_id=str(dataset.get("PatientID", "")) or base.patient_id,
-    )
+    if provenance is None or not provenance.series_uid:
+        base = replace(
+            base,
+            series_uid=str(dataset.get("SeriesInstanceUID", "")),
+            modality="SEG",
+            patient_id=str(dataset.get("PatientID", "")) or base.patient_id,
+            series_sha256="",  # that of the images is not its own
+        )
     arrays = _layers(voxels, segments, volume.shape)
     return [
         LabelSet(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from napari_tcia.core.model import (
     Acceptance,
@@ -42,6 +43,7 @@ def terms_for(
     policy_text: str | None,
     retrieved: str,
     ledger: Ledger,
+    licence_texts: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> tuple[Terms, ...]:
     """What must be accepted for `series`, and whether it has been.
 
@@ -53,6 +55,9 @@ def terms_for(
         Official data usage policy, None when it cannot be fetched or kept.
     retrieved : str
         When it was fetched.
+    licence_texts : mapping
+        Licence id to its official text and when that was fetched; where there
+        is none, our summary is what is shown.
 
     Returns
     -------
@@ -79,7 +84,10 @@ def terms_for(
             archive_host=archive_host,
             collection=collection,
             licence=licence,
-            documents=(licence_document(licence), policy),
+            documents=(
+                licence_document(licence, *licence_texts.get(licence.id, (None, ""))),
+                policy,
+            ),
             points=points if licence.controlled else points + POLICY_POINTS,
         )
         here = {key[1] for key in licences if key[0] == collection}

@@ -131,6 +131,13 @@ class Ledger:
         with self._locked():
             return self._read().issues
 
+    def snapshot(self) -> tuple[bytes, tuple[Acceptance, ...], tuple[Issue, ...]]:
+        """The file's bytes, its records and what is wrong, of one moment."""
+        with self._locked():
+            reading = self._read()
+            content = self.path.read_bytes() if self.path.exists() else b""
+        return content, tuple(line.acceptance for line in reading.lines), reading.issues
+
     def standing(
         self, archive_host: str, collection: str, licence_id: str
     ) -> Acceptance | None:

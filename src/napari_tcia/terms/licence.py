@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from napari_tcia.core.model import Licence
+from napari_tcia.core.model import Licence, Series
 from napari_tcia.errors import ControlledAccess, TermsUnknown
 
 CONTROLLED_ACCESS_URL = (
@@ -33,11 +33,14 @@ def _creative_commons(family: str, version: str, port: str) -> Licence:
         adapt=True,
         commercial=free,
         attribution=True,
+        account=False,
     )
 
 
 def _controlled(id_: str, short: str, name: str, url: str = _TCIA) -> Licence:
-    return Licence(id=id_, short=short, name=name, url=url, controlled=True)
+    return Licence(
+        id=id_, short=short, name=name, url=url, controlled=True, account=True
+    )
 
 
 LICENCES: Mapping[str, Licence] = MappingProxyType(
@@ -56,6 +59,7 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
                 "terms_and_conditions.html",
                 share=True,
                 attribution=True,
+                account=False,
             ),
             _controlled(
                 "TCIA-restricted", "TCIA Restricted", "TCIA Restricted License"
@@ -93,6 +97,11 @@ _CC_URI = re.compile(
     r"(?:/(?:legalcode|deed)(?:\.[a-z-]+)?)?/?"
 )
 _CC_NAME = re.compile(r"cc by( nc)?(?: v?([0-9](?:\.[0-9])?))?")
+_LICENSE_TEXT = re.compile(
+    r"The\s+(?P<collection>\S.{0,98}?)\s+collection\s+is\s+distributed\s+under\s+the\s+"
+    r"(?P<name>\S.{0,198}?)(?:\s+at)?\s+(?P<uri>https?://\S+|Not Specified)",
+    re.DOTALL,
+)
 _FILLER = re.compile(
     r"\b(?:the|licen[cs]e|licensed|unported|international|public|policy|under)\b"
 )
@@ -192,6 +201,45 @@ def identify(name: str, uri: str = "") -> Licence:
         return LICENCES[key]
     words = " ".join(f"{name} {uri}".split())[:200]
     return replace(LICENCES["unknown"], name=words)
+
+
+def as_licensed(series: Series, text: str) -> Series:
+    """`series` under the terms that the LICENSE text of its zip names.
+
+    Parameters
+    ----------
+    series : Series
+        As listed.
+    text : str
+        The LICENSE member of NBIA's zip.
+
+    Returns
+    -------
+    Series
+        `series` itself where the text names the same collection and licence,
+        or names none; else one of the collection and licence of the text.
+    """
+    match = _LICENSE_TEXT.search(text)
+    if match is None:
+        return series
+    said = {key: " ".join(words.split()) for key, words in match.groupdict().items()}
+    unsaid = {"", "Not Specified"}
+    collection = said["collection"] if said["collection"] not in unsaid else ""
+    name = said["name"] if said["name"] not in unsaid else ""
+    uri = said["uri"].rstrip(".,;)") if said["uri"] not in unsaid else ""
+    if collection.casefold() in ("", series.collection.casefold()):
+        collection = series.collection
+    listed = identify(series.licence_name, series.licence_uri)
+    named = identify(name, uri)
+    same = named.id in ("missing", listed.id) and (
+        named.id != "unknown" or named.name == listed.name
+    )
+    if same and collection == series.collection:
+        return series
+    words = (series.licence_name, series.licence_uri) if same else (name, uri)
+    return replace(
+        series, collection=collection, licence_name=words[0], licence_uri=words[1]
+    )
 
 
 def require_open(licence: Licence, collection: str) -> None:

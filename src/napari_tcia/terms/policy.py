@@ -7,12 +7,14 @@ who accepted the former wording are asked again.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import html
 import re
 import unicodedata
+from typing import Literal
 
-from napari_tcia.core.model import Licence, TermsDocument
+from napari_tcia.core.model import Licence, TermsDocument, TextChange
 
 SUMMARY_VERSION = 1
 
@@ -143,8 +145,30 @@ def _sentences(points: tuple[tuple[str, str], ...]) -> str:
     return "\n".join(f"You {kind} {rest}" for kind, rest in points)
 
 
-def licence_document(licence: Licence) -> TermsDocument:
-    """Our summary of a licence; its hash covers the licence id and these words."""
+def licence_document(
+    licence: Licence, official_text: str | None = None, retrieved: str = ""
+) -> TermsDocument:
+    """The text of a licence, or our summary without it.
+
+    The hash covers the licence id and the words.
+
+    Parameters
+    ----------
+    official_text : str, optional
+        As Creative Commons publishes it; blank counts as not served.
+    retrieved : str
+        When it was fetched, ISO 8601.
+    """
+    if official_text and normalise(official_text):
+        return TermsDocument(
+            kind="licence",
+            title=licence.name,
+            text=official_text.strip(),
+            url=licence.url,
+            origin="official",
+            retrieved=retrieved,
+            sha256=digest(official_text, "licence", licence.id),
+        )
     text = _sentences(licence_points(licence))
     return TermsDocument(
         kind="licence",
@@ -189,3 +213,50 @@ def policy_document(
         retrieved=f"summary {SUMMARY_VERSION}",
         sha256=digest(text, "policy", str(SUMMARY_VERSION)),
     )
+
+
+def licence_facts(licence: Licence) -> tuple[tuple[str, str], ...]:
+    """What a licence is, in plain words: share, adapt, commercial use, and so on.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Question and answer; "not known here" where the table does not say.
+    """
+
+    def answer(value: bool | None, yes: str, no: str) -> str:
+        return "not known here" if value is None else yes if value else no
+
+    return (
+        ("SPDX id", licence.spdx or "none"),
+        ("share", answer(licence.share, "yes", "no")),
+        ("adapt", answer(licence.adapt, "yes", "no")),
+        ("commercial use", answer(licence.commercial, "yes", "no")),
+        ("attribution", answer(licence.attribution, "required", "not required")),
+        ("account", answer(licence.account, "required, elsewhere", "not required")),
+    )
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences, and the lines of lists, of a text without its layout."""
+    text = _HIDDEN.sub(" ", text)
+    text = html.unescape(_INLINE_TAG.sub("", _BLOCK_TAG.sub("\n\n", text)))
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*\u2022]|\(?\w{1,3}[.)])\s)", text)
+    found = []
+    for block in blocks:
+        found += re.split(r"(?<=[.;:!?])\s+(?=\S)", normalise(block))
+    return [one for one in found if one]
+
+
+def difference(
+    former: str, present: str, kind: Literal["licence", "policy"]
+) -> tuple[TextChange, ...]:
+    """Sentences that went and came between two wordings, in their order."""
+    before, after = sentences(former), sentences(present)
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    changes: list[TextChange] = []
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        if tag != "equal":
+            changes += [TextChange(kind, "removed", s) for s in before[i:i_end]]
+            changes += [TextChange(kind, "added", s) for s in after[j:j_end]]
+    return tuple(changes)

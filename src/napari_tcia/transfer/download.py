@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from napari_tcia.core.text import one_line
 from napari_tcia.errors import (
     CorruptData,
     TciaError,
+    TermsChanged,
     Truncated,
     UnexpectedReply,
     UnsafeArchive,
@@ -24,10 +27,28 @@ from napari_tcia.errors import (
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
 from napari_tcia.transfer.objects import check_listed, files_of
 from napari_tcia.transfer.receive import Meter, Received, receive, write
-from napari_tcia.transfer.store import Store
+from napari_tcia.transfer.store import LICENCE, Store
 from napari_tcia.transfer.unpack import members, safe_name
 
 _MAX_FILE = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Where a series goes whose LICENSE names other terms than the listing.
+
+    Attributes
+    ----------
+    store : Store
+        Nothing in it is opened.
+    as_licensed : callable
+        From a series and the text of its LICENSE to the series under the terms
+        that the text names; the series itself where they are those of the
+        listing.
+    """
+
+    store: Store
+    as_licensed: Callable[[Series, str], Series]
 
 
 def fetch_series(
@@ -41,6 +62,7 @@ def fetch_series(
     attempts: int = 3,
     patience: float = PATIENCE,
     pause: float = 1.0,
+    quarantine: Quarantine | None = None,
 ) -> StoredSeries:
     """Bring a series into the store, unless it is there already.
 
@@ -69,11 +91,16 @@ def fetch_series(
         Seconds without a verified byte until the download is given up.
     pause : float
         Seconds before the second attempt, doubled before the third.
+    quarantine : Quarantine, optional
+        With it the LICENSE of a zip is compared with the listing. A bucket
+        sends none, so there is nothing to compare.
 
     Raises
     ------
     GrantMismatch
         Before anything is sent.
+    TermsChanged
+        The LICENSE names other terms; the series is whole, and in quarantine.
     ArchiveError
         Unreachable, silent, faulty, or fewer instances than declared.
     WrongSeries, CorruptData, UnsafeArchive
@@ -109,19 +136,42 @@ def fetch_series(
                         )
                         received = receive(files, series, folder, watch, progress)
                     _compare(received, series, source, token)
-                return store.commit(
-                    folder,
-                    series,
-                    received.files,
-                    host=source.host,
-                    source=source.name,
-                    acceptance_ids=grant.acceptance_ids,
-                    retrieved=_now(),
-                )
+                told: dict[str, Any] = {
+                    "host": source.host,
+                    "source": source.name,
+                    "acceptance_ids": grant.acceptance_ids,
+                    "retrieved": _now(),
+                }
+                if quarantine and (folder / LICENCE).exists():
+                    text = (folder / LICENCE).read_text("utf-8", "replace")
+                    named = quarantine.as_licensed(series, text)
+                    if named != series:
+                        held = quarantine.store
+                        held.take(folder, named, received.files, token=token, **told)
+                        raise other_terms(series, named)
+                return store.commit(folder, series, received.files, **told)
 
         # The files of a bucket are each tried again on their own.
         tries = 1 if isinstance(source, ObjectSource) else attempts
         return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
+
+
+def other_terms(listed: Series, named: Series) -> TermsChanged:
+    """What to say of a series that lies in quarantine."""
+
+    def words(series: Series) -> str:
+        name = series.licence_name or series.licence_uri or "no licence"
+        return f"{series.collection!r} under {one_line(name, 100)}"
+
+    return TermsChanged(
+        f"The LICENSE sent with series {listed.series_uid} names {words(named)}, but "
+        f"the archive lists it as {words(listed)}. It is kept closed until the terms "
+        "of its LICENSE are accepted too.",
+        f'Read and accept them: napari-tcia accept "{one_line(named.collection, 100)}"',
+        series_uid=listed.series_uid,
+        listed=listed.licence_name,
+        named=named.licence_name,
+    )
 
 
 def find_whole(

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from napari_tcia.core.files import check_uid, fsync_folder, storage_error, write_json
-from napari_tcia.core.model import Series, StoredSeries, to_json
+from napari_tcia.core.model import Series, StoredSeries, series_hash, to_json
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import DiskFull, StorageError, UsageError
 
@@ -261,6 +261,64 @@ class Store:
             raise
         return _stored(path, record)
 
+    def take(
+        self,
+        folder: Path,
+        series: Series,
+        files: Sequence[Mapping[str, Any]],
+        *,
+        host: str,
+        source: str,
+        acceptance_ids: Sequence[str],
+        retrieved: str,
+        token: CancelToken | None = None,
+    ) -> StoredSeries:
+        """As `commit`, from a folder of another store, which is left as it is.
+
+        Files are linked where both are on one disk, and copied otherwise.
+        """
+        path = self.series_path(host, series.series_uid)
+        with self.lock(path, token=token), self.workplace(path) as near:
+            for file in files:
+                try:
+                    _link(folder / file["name"], near / file["name"])
+                except OSError as error:
+                    raise storage_error(error, path) from error
+            return self.commit(
+                near,
+                series,
+                files,
+                host=host,
+                source=source,
+                acceptance_ids=acceptance_ids,
+                retrieved=retrieved,
+            )
+
+    def release(
+        self, held: StoredSeries, into: Store, acceptance_ids: Sequence[str]
+    ) -> StoredSeries:
+        """Hand a series over to another store, with when and whence it came.
+
+        Parameters
+        ----------
+        held : StoredSeries
+            Of this store.
+        acceptance_ids : sequence of str
+            Under which it may be opened now.
+        """
+        record = _read_record(held.path / RECORD) or {}
+        done = into.take(
+            held.path,
+            held.series,
+            record["files"],
+            host=held.archive_host,
+            source=held.source,
+            acceptance_ids=acceptance_ids,
+            retrieved=held.retrieved,
+        )
+        shutil.rmtree(held.path, ignore_errors=True)
+        return done
+
     def commit_file(self, part: Path, path: Path, record: Mapping[str, Any]) -> Path:
         """Give a verified supplementary file its name, then record it."""
         try:
@@ -313,6 +371,7 @@ def _stored(path: Path, record: Mapping[str, Any]) -> StoredSeries:
         archive_host=str(record["archive_host"]),
         retrieved=str(record["retrieved"]),
         acceptance_id=str(acceptances[0]) if acceptances else "",
+        sha256=series_hash(str(f["sha256"]) for f in instances),
     )
 
 
@@ -324,6 +383,13 @@ def _sizes(folder: Path) -> dict[str, int]:
             for entry in entries
             if entry.name.endswith(".dcm") or entry.name == LICENCE
         }
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
 
 
 def _fsync_file(path: Path) -> None:
