@@ -14,6 +14,14 @@ from napari_tcia.demo.twin import phantom_case
 SMALL = {"matrix": 96, "slices": 40, "step": 5.0}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plugins():
+    """As in every window of napari; a bare viewer model looks for none."""
+    from napari.plugins import _initialize_plugins
+
+    _initialize_plugins()
+
+
 @pytest.fixture(scope="session")
 def truth():
     """What the phantom was made from."""

@@ -32,6 +32,7 @@ class CitationKeeper(QObject):
         self._newer: dict[str, Citation] = {}
         self.guard = self._soon(self.ensure)
         self._fit = self._soon(self._fit_panel)
+        self._settle = self._soon(self._untab)
 
     def _soon(self, then: Any) -> QTimer:
         """A timer that calls `then` in the next turn of the event loop."""
@@ -49,6 +50,7 @@ class CitationKeeper(QObject):
         panel.terms_requested.connect(self._session.read_terms)
         panel.derived_answered.connect(self._answer)
         panel.details.refresh_requested.connect(self.refresh)
+        self._settle.start()
         self.fill()
 
     def fill(self) -> None:
@@ -117,8 +119,12 @@ class CitationKeeper(QObject):
         viewer = self._session.viewer
         if viewer is None or not hasattr(viewer, "window") or is_closed(viewer):
             return
-        if not self._session.provenances():
-            return
+        if self._session.provenances():
+            self.dock()
+
+    def dock(self) -> None:
+        """Dock the panel, or bring it back, data or none."""
+        viewer = self._session.viewer
         docked = dock_of(self.panel)
         if docked is None:
             if self.panel is None:
@@ -130,17 +136,26 @@ class CitationKeeper(QObject):
             self._fit.start()
         elif docked.isHidden():
             docked.show()
-        elif docked.visibleRegion().isEmpty() and is_tabbed(docked):
-            # Behind another tab it would be open, and seen by nobody.
-            docked.window().addDockWidget(
-                Qt.DockWidgetArea.BottomDockWidgetArea, docked
-            )
+        elif docked.visibleRegion().isEmpty():
+            self._untab()
         if self.panel.isHidden():  # what the dock holds, hidden by a script
             self.panel.show()
         docked = dock_of(self.panel)
         if docked is not self._dock:
             self._dock = docked
             docked.visibilityChanged.connect(lambda _: self.guard.start())
+
+    def _untab(self) -> None:
+        """Move a panel that shares its place, as ``napari -w`` puts it, below.
+
+        Behind another tab it would be open, and seen by nobody.
+        """
+        docked = dock_of(self.panel)
+        if docked is not None and is_tabbed(docked):
+            docked.window().addDockWidget(
+                Qt.DockWidgetArea.BottomDockWidgetArea, docked
+            )
+            self._fit.start()
 
     def _fit_panel(self) -> None:
         """Give the docked panel the height of its lines; a docked widget keeps its."""

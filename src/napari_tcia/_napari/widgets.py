@@ -92,7 +92,7 @@ class NodesDock(NodeTable):
 
 
 def open_docks(viewer: Any) -> BrowserDock:
-    """Dock browser and nodes as tabs on the right; return the browser.
+    """Dock browser and nodes as tabs on the right, credit below; return the browser.
 
     The docks have the names that napari's own menu gives them, so that the
     menu toggles these.
@@ -105,5 +105,5 @@ def open_docks(viewer: Any) -> BrowserDock:
     )
     QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
     QTimer.singleShot(0, browser.search_box.setFocus)
-    session_for(viewer).citations.ensure()
+    session_for(viewer).citations.dock()
     return browser

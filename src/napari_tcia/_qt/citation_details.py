@@ -56,7 +56,9 @@ class CitationDetails(QWidget):
         for name, style in credit.styles().items():
             self.styles.addItem(name, style)
         self.styles.setVisible(self.styles.count() > 1)
-        described(self.styles, "Citation style", "How citations are written as text")
+        words = ("Citation style", "How citations are written as text")
+        for part in (self.styles, self.styles.view()):
+            described(part, *words)
         self.styles.currentIndexChanged.connect(self._render)
         self.save_button = QPushButton("Save…")
         described(self.save_button, "Save citations", "Every citation, as a file")
