@@ -23,6 +23,7 @@ from napari_tcia._napari.citations import CITATIONS
 from napari_tcia._napari.derived import DERIVED
 from napari_tcia._napari.layers import KEY, add_case
 from napari_tcia._napari.session import session_for
+from napari_tcia.app import agree
 from napari_tcia.core.model import Provenance
 
 DOI = "10.7937/K9/TCIA.2015.AQIIDCNM"
@@ -167,7 +168,7 @@ def browser_search_terms_and_open(desk):
 
 
 @path
-def a_download_fails_while_data_is_open(desk):
+def a_search_fails_while_data_is_open(desk):
     desk.docked()
     archive = desk.get("archive")
     session = session_for(desk.viewer)
@@ -178,6 +179,28 @@ def a_download_fails_while_data_is_open(desk):
     archive.fault = "error-503"
     browser.search("CT Lymph Nodes")
     desk.qtbot.waitUntil(lambda: not browser.retry_button.isHidden(), timeout=30000)
+
+
+@path
+def a_download_fails_while_data_is_open(desk):
+    desk.docked()
+    archive, services = desk.get("archive"), desk.get("services")
+    agree.accept(services, agree.terms_of_collection(services, "CT Lymph Nodes"), "Ada")
+    session = session_for(desk.viewer)
+    session.services = services
+    browser = launch.open_docks(desk.viewer)
+    archive.fault = "html-200+bucket-403"
+    browser.search("MED_LYMPH_021", then_open=True)
+    desk.qtbot.waitUntil(lambda: not browser.retry_button.isHidden(), timeout=60000)
+
+
+@path
+def saved_by_our_writer_and_reopened(desk):
+    _, nodes, _ = desk.docked()
+    file = str(desk.tmp_path / "nodes.nii.gz")
+    assert nodes.save(file, plugin="napari-tcia")
+    desk.viewer.layers.clear()
+    desk.viewer.open(file, plugin="napari-tcia")
 
 
 @path

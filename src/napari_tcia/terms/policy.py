@@ -16,7 +16,7 @@ from typing import Literal
 
 from napari_tcia.core.model import Licence, TermsDocument, TextChange
 
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 
 POLICY_URL = (
     "https://www.cancerimagingarchive.net/data-usage-policies-and-restrictions/"
@@ -142,7 +142,8 @@ def licence_points(licence: Licence) -> tuple[tuple[str, str], ...]:
 
 
 def _sentences(points: tuple[tuple[str, str], ...]) -> str:
-    return "\n".join(f"You {kind} {rest}" for kind, rest in points)
+    lines = (f"You {kind} {rest}" for kind, rest in points)
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1))
 
 
 def licence_document(
