@@ -23,6 +23,7 @@ from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
 from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.folder import under
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
 from napari_tcia.core.model import Issue, Provenance, Terms
@@ -371,7 +372,7 @@ class Session(QObject):
 
     def _accepted(self, collection: str, terms: Sequence[Terms], name: str) -> None:
         try:
-            agree.accept(self.services, terms, name)
+            records = agree.accept(self.services, terms, name)
         except TciaError as error:
             show_error(str(error))
             return
@@ -379,7 +380,12 @@ class Session(QObject):
             ours = case_layers.metadata_of(layer) or {}
             unrecorded = ours.get("terms") == "not recorded"
             if unrecorded and ours.get("collection") == collection:
-                layer.metadata[case_layers.KEY] = {**ours, "terms": "accepted"}
+                found = Provenance.from_dict(ours)
+                same = [r for r in records if r.licence_id == found.licence_id]
+                # A folder may not say its licence; a collection of one has no other.
+                if same or len(records) == 1:
+                    now = under(found, (same or records)[0])
+                    layer.metadata[case_layers.KEY] = {**ours, **now.to_dict()}
         self.refresh()
 
 
