@@ -45,8 +45,12 @@ def write_case(case: Case, out: Path, cited: tuple[Citation, ...]) -> list[Path]
 
 
 def title(name: str, provenance: Provenance) -> str:
-    """Title of a figure: collection, case and modality as far as they are known."""
-    parts = (provenance.collection, name, provenance.modality)
+    """Title of a figure: collection, case and modality as far as they are known.
+
+    A phantom belongs to no collection, whatever it is modelled on.
+    """
+    of = "Synthetic phantom" if provenance.synthetic else provenance.collection
+    parts = (of, name, provenance.modality)
     return ", ".join(dict.fromkeys(part for part in parts if part))
 
 
