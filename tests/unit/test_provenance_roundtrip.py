@@ -243,9 +243,11 @@ def test_from_the_archive_to_a_file_and_back(archive, tmp_path):
             assert credit.citations([part.provenance]) == credit.citations([known])
     # What `get -o` brought to a folder of the user's own knows it too.
     (again,) = open_case(services, out / kept.path.parent.name)
+    # It was brought by a download of its own, at a time of its own.
+    there = again.volume.provenance
+    brought = out / kept.path.parent.name / kept.path.name / "complete.json"
+    assert there.retrieved == json.loads(brought.read_text())["retrieved"]
     same = replace(
-        again.volume.provenance,
-        origin=known.origin,
-        recognised_by="",
+        there, origin=known.origin, recognised_by="", retrieved=known.retrieved
     )
     assert same == known
