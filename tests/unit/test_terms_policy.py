@@ -5,10 +5,10 @@ import unicodedata
 
 import pytest
 
+from napari_tcia.core.settings import POLICY_URL
 from napari_tcia.terms.licence import LICENCES
 from napari_tcia.terms.policy import (
     POLICY_POINTS,
-    POLICY_URL,
     digest,
     licence_document,
     licence_points,

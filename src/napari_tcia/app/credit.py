@@ -14,6 +14,7 @@ from napari_tcia.cite import citation, formats, notice
 from napari_tcia.cite.references import PAGES
 from napari_tcia.core.files import write_atomic
 from napari_tcia.core.model import Citation, CollectionFacts, Licence, Provenance
+from napari_tcia.core.settings import POLICY_URL
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import Cancelled, TciaError, UsageError
 from napari_tcia.terms.licence import identify
@@ -338,7 +339,7 @@ def _terms(real: Sequence[Provenance]) -> tuple[Entry, ...]:
     if entries:
         policy = "TCIA's Data Usage Policy holds for all of it: no re-identification, "
         policy += "credit in everything you show or publish."
-        entries.append(Entry(policy, links=(("Policy", notice.POLICY_URL),)))
+        entries.append(Entry(policy, links=(("Policy", POLICY_URL),)))
     return tuple(entries)
 
 

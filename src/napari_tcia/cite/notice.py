@@ -12,9 +12,6 @@ from collections.abc import Sequence
 from napari_tcia.cite.references import PAGES
 from napari_tcia.core.model import Citation, Licence
 
-POLICY_URL = (
-    "https://www.cancerimagingarchive.net/data-usage-policies-and-restrictions/"
-)
 HELP_DESK = "help@cancerimagingarchive.net"
 PUBLICATIONS = (
     "Published something with this data? TCIA asks to hear of it, to list it "

@@ -11,6 +11,11 @@ from urllib.parse import urlsplit
 
 from napari_tcia.errors import NotWritable, UsageError
 
+POLICY_URL = (
+    "https://www.cancerimagingarchive.net/data-usage-policies-and-restrictions/"
+)
+"""TCIA's Data Usage Policy, which every use of its data is under."""
+
 DEFAULTS = {
     "NAPARI_TCIA_ARCHIVE": "https://nbia.cancerimagingarchive.net/nbia-api/services",
     "NAPARI_TCIA_COLLECTIONS": "https://cancerimagingarchive.net/api",

@@ -13,12 +13,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from napari_tcia.core.model import Licence, Series
+from napari_tcia.core.settings import POLICY_URL
 from napari_tcia.errors import ControlledAccess, TermsUnknown
 
 CONTROLLED_ACCESS_URL = (
     "https://www.cancerimagingarchive.net/nih-controlled-data-access-policy/"
 )
-_TCIA = "https://www.cancerimagingarchive.net/data-usage-policies-and-restrictions/"
 
 
 def _creative_commons(family: str, version: str, port: str) -> Licence:
@@ -37,7 +37,7 @@ def _creative_commons(family: str, version: str, port: str) -> Licence:
     )
 
 
-def _controlled(id_: str, short: str, name: str, url: str = _TCIA) -> Licence:
+def _controlled(id_: str, short: str, name: str, url: str = POLICY_URL) -> Licence:
     return Licence(
         id=id_, short=short, name=name, url=url, controlled=True, account=True
     )

@@ -15,12 +15,10 @@ import unicodedata
 from typing import Literal
 
 from napari_tcia.core.model import Licence, TermsDocument, TextChange
+from napari_tcia.core.settings import POLICY_URL
 
 SUMMARY_VERSION = 2
 
-POLICY_URL = (
-    "https://www.cancerimagingarchive.net/data-usage-policies-and-restrictions/"
-)
 POLICY_TITLE = "TCIA Data Usage Policy"
 
 POLICY_POINTS: tuple[tuple[str, str], ...] = (
