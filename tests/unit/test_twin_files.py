@@ -19,7 +19,7 @@ from napari_tcia.demo.annotations import listed_rows
 from napari_tcia.demo.cases import lymph_case
 from napari_tcia.demo.truth import make_labels
 from napari_tcia.demo.twin import phantom_case
-from napari_tcia.errors import NoDicom
+from napari_tcia.errors import UnsupportedData
 from napari_tcia.nodes import known_issues
 
 SIZE = {"matrix": 64, "step": 10.0}
@@ -135,7 +135,7 @@ def test_names_follow_the_instance_number_or_no_order(laid_out):
     assert sorted(shuffled) == straight != shuffled
 
 
-def test_zip_is_flat_with_a_licence_and_is_no_volume_itself(laid_out):
+def test_zip_is_flat_with_a_licence_and_is_read_as_it_is(laid_out):
     for kind, count in (("CT", lymph_case("ABD_LYMPH_001", **SIZE).scan.slices),
                         ("SEG", 1)):  # fmt: skip
         path = laid_out["zip"] / f"{kind}.zip"
@@ -143,8 +143,12 @@ def test_zip_is_flat_with_a_licence_and_is_no_volume_itself(laid_out):
             names = archive.namelist()
             assert b"CC BY 3.0" in archive.read("LICENSE")
         assert names == ["LICENSE", *(f"{n:08d}.dcm" for n in range(1, count + 1))]
-        with pytest.raises(NoDicom):
-            nt.read_volume(path)
+    unpacked = nt.read_volume(laid_out["plain"] / "CT")
+    volume = nt.read_volume(laid_out["zip"] / "CT.zip")
+    np.testing.assert_array_equal(volume.array, unpacked.array)
+    np.testing.assert_array_equal(volume.affine, unpacked.affine)
+    with pytest.raises(UnsupportedData, match="SEG"):
+        nt.read_volume(laid_out["zip"] / "SEG.zip")
 
 
 # Special cases, from the files ---------------------------------------------------

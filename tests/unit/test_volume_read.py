@@ -275,8 +275,9 @@ def test_nothing_to_read(tmp_path):
 @pytest.mark.parametrize(
     ("sop_class", "word"),
     [
-        ("1.2.840.10008.5.1.4.1.1.2.1", "enhanced"),
-        ("1.2.840.10008.5.1.4.1.1.7", "SOP class"),
+        ("1.2.840.10008.5.1.4.1.1.6.1", "Ultrasound Image Storage"),
+        ("1.2.840.10008.5.1.4.1.1.130", "Enhanced PET Image Storage"),
+        ("1.2.840.10008.5.1.4.1.1.7", "Secondary Capture"),
     ],
 )
 def test_other_kinds_are_refused_by_name(tmp_path, sop_class, word):

@@ -14,12 +14,12 @@ from napari_tcia.errors import CorruptData, TermsNotAccepted
 from napari_tcia.terms import gate
 from napari_tcia.terms.licence import identify
 from napari_tcia.transfer.store import Store
+from napari_tcia.volume.decode import read_header
 from napari_tcia.volume.headers import (
     SeriesHeaders,
     candidates,
     survey,
 )
-from napari_tcia.volume.instance import read_header
 
 
 def admit(services: Services, path: Path) -> None:

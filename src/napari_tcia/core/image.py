@@ -6,6 +6,7 @@ in `napari_tcia.core.geometry`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.model import Provenance
+from napari_tcia.errors import UsageError
 
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -50,6 +52,55 @@ class Passport:
         return worst(self.checks)
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person decided where a series leaves a doubt.
+
+    The defaults invent nothing and leave nothing out.
+
+    Attributes
+    ----------
+    stack : int or None
+        Number, from 1, of the stack to read of a series that holds several.
+    duplicates : {"refuse", "first", "last"}
+        Of images at one place, the one to keep, in the order of InstanceNumber.
+    gaps : {"blank", "interpolate", "refuse"}
+        What takes the place of missing slices; they stay marked as missing.
+    tilt : {"shear", "straighten"}
+        Keep the voxels of a tilted series on their sheared grid, or resample
+        them to a straight one, which is for looking only.
+    """
+
+    stack: int | None = None
+    duplicates: Literal["refuse", "first", "last"] = "refuse"
+    gaps: Literal["blank", "interpolate", "refuse"] = "blank"
+    tilt: Literal["shear", "straighten"] = "shear"
+
+    def with_choice(self, text: str) -> Choices:
+        """Return these with one more, as a check names it: ``"duplicates=first"``.
+
+        Raises
+        ------
+        UsageError
+            There is no such choice.
+        """
+        name, _, value = text.partition("=")
+        if name == "stack" and value.isdecimal() and int(value) > 0:
+            return dataclasses.replace(self, stack=int(value))
+        if value and value in _CHOICES.get(name, ()):
+            changed: dict[str, Any] = {name: value}
+            return dataclasses.replace(self, **changed)
+        known = ["stack=N", *(f"{n}={v}" for n, vs in _CHOICES.items() for v in vs)]
+        raise UsageError(f"{text!r} is no choice.", f"There are: {', '.join(known)}.")
+
+
+_CHOICES = {
+    "duplicates": ("refuse", "first", "last"),
+    "gaps": ("blank", "interpolate", "refuse"),
+    "tilt": ("shear", "straighten"),
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """A stack of slices in patient space.
@@ -74,6 +125,10 @@ class Volume:
         File of each slice, None where missing.
     description : str
         SeriesDescription.
+    padding : (low, high) or None
+        Values of `array` that pad the image and are no measurement.
+    inverted : bool
+        MONOCHROME1: low values are shown white. The values are as they are.
     """
 
     array: NDArray[Any]
@@ -86,6 +141,8 @@ class Volume:
     sop_uids: tuple[str | None, ...] = ()
     files: tuple[Path | None, ...] = ()
     description: str = ""
+    padding: tuple[float, float] | None = None
+    inverted: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from napari_tcia.core.model import AccessGrant, Series, StoredSeries
 from napari_tcia.core.sources import FileSource, ObjectSource, SeriesSource
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import one_line
+from napari_tcia.core.zips import safe_name
 from napari_tcia.errors import (
     CorruptData,
     TciaError,
@@ -28,7 +29,7 @@ from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
 from napari_tcia.transfer.objects import check_listed, files_of
 from napari_tcia.transfer.receive import Meter, Received, receive, write
 from napari_tcia.transfer.store import LICENCE, Store
-from napari_tcia.transfer.unpack import members, safe_name
+from napari_tcia.transfer.unpack import members
 
 _MAX_FILE = 2 << 30
 

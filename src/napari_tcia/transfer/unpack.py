@@ -7,7 +7,6 @@ sizes are judged here, before a byte of a member is handed on.
 from __future__ import annotations
 
 import io
-import re
 import stat
 import zipfile
 from collections import deque
@@ -26,12 +25,10 @@ from stream_unzip import (
 
 from napari_tcia.core.task import CancelToken
 from napari_tcia.core.text import one_line
+from napari_tcia.core.zips import MAX_MEMBERS, MAX_TOTAL_BYTES, safe_name
 from napari_tcia.errors import CorruptData, Truncated, UnexpectedReply, UnsafeArchive
 
-MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 2 << 30
-MAX_TOTAL_BYTES = 64 << 30
-MAX_NAME = 255
 _SLACK = 64 << 20
 _DIRECTORY = 8 << 20
 """Bytes kept of the end of the stream, to read the zip's directory from."""
@@ -112,31 +109,6 @@ def members(
                 continue
             yield name, counted(name, pieces)
     _check_directory(tail.bytes(), len(seen))
-
-
-def safe_name(raw: bytes | str) -> str:
-    """Return the name of a zip member that stays below its folder.
-
-    Raises
-    ------
-    UnsafeArchive
-        Absolute, with ``..``, backslash, drive or control characters, nested
-        zip, or too long.
-    """
-    name = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-    parts = name.removesuffix("/").split("/")
-    unsafe = (
-        not 0 < len(name) <= MAX_NAME
-        or any(part in ("", ".", "..") for part in parts)
-        or re.search(r"[\x00-\x1f\x7f\\:\ufffd]", name)
-        or name.lower().endswith(".zip")
-    )
-    if unsafe:
-        raise UnsafeArchive(
-            f"The zip holds a member named “{one_line(name, 80)}”, which is refused.",
-            "Nothing of it was kept.",
-        )
-    return name
 
 
 class _Tail:

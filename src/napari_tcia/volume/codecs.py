@@ -1,16 +1,28 @@
-"""Stored values of one instance, native or compressed."""
+"""Stored values of compressed instances, through the decoders that are installed."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.pixels.utils import iter_pixels
 
 from napari_tcia.errors import CorruptData, MissingExtra, UnsupportedData
-from napari_tcia.volume.instance import Header, tolerant
+from napari_tcia.volume.decode import open_part10
+from napari_tcia.volume.elements import DEFLATED, fragments_end
+from napari_tcia.volume.instance import Header
+
+_DTYPES = {
+    (kind == "i", bits): np.dtype(f"{kind}{bits // 8}")
+    for kind in "iu"
+    for bits in (8, 16, 32)
+}
+_SMALL = 64 << 20
+_MAX_RATIO = 2000
+"""Above 64 MB, a frame that claims to be compressed better than this is damaged."""
 
 
 def stored_dtype(header: Header) -> np.dtype[Any]:
@@ -21,94 +33,102 @@ def stored_dtype(header: Header) -> np.dtype[Any]:
     UnsupportedData
         BitsAllocated is not 8, 16 or 32.
     """
-    if header.bits_allocated not in (8, 16, 32):
+    if (header.signed, header.bits_allocated) not in _DTYPES:
         raise UnsupportedData(
             f"{header.path.name} has {header.bits_allocated} bits per pixel.",
             "8, 16 and 32 can be read.",
         )
-    return np.dtype(f"{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
+    return _DTYPES[header.signed, header.bits_allocated]
 
 
-def stored_values(header: Header) -> NDArray[Any]:
-    """Stored values of a single-frame instance, before the rescale.
-
-    Parameters
-    ----------
-    header : Header
-        As read from the file now; its offsets are trusted.
-
-    Returns
-    -------
-    (rows, columns) ndarray
-        dtype of `stored_dtype`; bits above BitsStored removed (DICOM PS3.5
-        section 8.1.1), with sign extension where the pixels are signed.
+def require_decoder(header: Header) -> None:
+    """Say what is missing before the pixels of a series are asked for.
 
     Raises
     ------
-    CorruptData
-        The file is shorter than its header says, or does not decode.
     MissingExtra
         No decoder for its compression is installed.
     UnsupportedData
         A compression that no decoder exists for.
     """
-    dtype = stored_dtype(header)
-    if header.byte_order:
-        with header.path.open("rb") as stream:
-            stream.seek(header.pixel_offset)
-            data = stream.read(header.expected_bytes)
-        if len(data) < header.expected_bytes:
-            raise CorruptData(
-                f"{header.path.name} ends after {len(data)} of "
-                f"{header.expected_bytes} pixel bytes.",
-                "Fetch it again.",
-                files=[os.fspath(header.path)],
-            )
-        values = np.frombuffer(
-            data, dtype.newbyteorder("<" if header.byte_order == "<" else ">")
-        )
-        values = values.reshape(header.rows, header.columns).astype(dtype, copy=False)
-    else:
-        values = _decompressed(header).astype(dtype, copy=False)
-    spare = header.bits_allocated - header.bits_stored
-    if spare > 0:
-        values = np.right_shift(np.left_shift(values, spare), spare)
-    return values
-
-
-def _decompressed(header: Header) -> NDArray[Any]:
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.utils import pixel_array
 
-    if not header.transfer_syntax.endswith("1.2.1.99"):
-        name = pydicom.uid.UID(header.transfer_syntax).name
-        try:
-            decoder = get_decoder(pydicom.uid.UID(header.transfer_syntax))
-        except NotImplementedError as error:
-            raise UnsupportedData(
-                f"{header.path.name} is encoded as {name}, which cannot be read.",
-                "Convert it to Explicit VR Little Endian first.",
-                files=[os.fspath(header.path)],
-            ) from error
-        if not decoder.is_available:
-            raise MissingExtra(
-                f"{header.path.name} is compressed as {name}.",
-                'Install its decoder: pip install "napari-tcia[codecs]"',
-            )
+    if header.byte_order:
+        return
+    syntax = pydicom.uid.UID(header.transfer_syntax)
+    name = syntax.name if syntax in pydicom.uid.AllTransferSyntaxes else f"“{syntax}”"
     try:
-        with tolerant():
-            values = np.asarray(pixel_array(pydicom.dcmread(header.path), raw=True))
-    except Exception as error:  # decoders raise whatever their C code maps to
-        raise CorruptData(
-            f"The pixels of {header.path.name} do not decode: {error}.",
-            "Fetch it again.",
-            files=[os.fspath(header.path)],
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise UnsupportedData(
+            f"{header.path.name} is encoded as {name}, which cannot be read.",
+            "Convert it to Explicit VR Little Endian first.",
+            files=[str(header.path)],
         ) from error
-    if values.shape != (header.rows, header.columns):
-        raise CorruptData(
-            f"{header.path.name} decodes to {values.shape}, its header says "
-            f"{(header.rows, header.columns)}.",
-            "Fetch it again.",
-            files=[os.fspath(header.path)],
+    if not decoder.is_available:
+        raise MissingExtra(
+            f"{header.path.name} is compressed as {name}.",
+            'Install its decoder: pip install "napari-tcia[codecs]"',
         )
-    return values
+
+
+def decoded(headers: Sequence[Header]) -> Iterator[NDArray[Any] | CorruptData]:
+    """Stored values of compressed or deflated images of one file.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        A single instance, or frames of one.
+
+    Yields
+    ------
+    (rows, columns) ndarray, or CorruptData
+        In the order of `headers`; a frame that does not decode is an error, and
+        so are then those after it that were not tried.
+    """
+    first = headers[0]
+    indices = None if first.frame is None else [int(h.frame or 0) for h in headers]
+    done = 0
+    try:
+        if first.transfer_syntax == DEFLATED:
+            for header in headers:
+                yield _inflated(header)
+                done += 1
+            return
+        if not _plausible(first):
+            raise ValueError(f"{first.rows} x {first.columns} pixels cannot lie in it")
+        with first.path.open("rb") as stream:
+            if not fragments_end(stream, first.pixel_offset, first.bytes):
+                raise EOFError("the file ends within them")
+        frames = iter_pixels(first.path, indices=indices, raw=True)
+        for header, values in zip(headers, frames, strict=False):
+            if values.shape != (header.rows, header.columns):
+                raise ValueError(
+                    f"they are {values.shape}, the header says "
+                    f"{(header.rows, header.columns)}"
+                )
+            yield values.astype(stored_dtype(header), copy=False)
+            done += 1
+        if done < len(headers):
+            raise ValueError("there are fewer frames than the header says")
+    except Exception as error:  # decoders raise whatever their C code maps to
+        for header in headers[done:]:
+            yield CorruptData(
+                f"The pixels of {header.name} do not decode: {error}.",
+                "Fetch it again.",
+                files=[str(header.path)],
+            )
+
+
+def _plausible(header: Header) -> bool:
+    """Whether a frame may be as large as it claims, before memory is taken."""
+    return header.frame_bytes <= max(_SMALL, header.bytes * _MAX_RATIO)
+
+
+def _inflated(header: Header) -> NDArray[Any]:
+    stream, _, _ = open_part10(header.path)
+    with stream:
+        stream.seek(header.pixel_offset)
+        data = stream.read(header.frame_bytes)
+    values = np.frombuffer(data, stored_dtype(header).newbyteorder("<"))
+    return values.reshape(header.rows, header.columns)

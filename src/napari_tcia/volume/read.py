@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pydicom
 
-from napari_tcia.core.image import Check, Passport, Volume
+from napari_tcia.core.image import Check, Choices, Passport, Volume
 from napari_tcia.core.model import Provenance
-from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.core.zips import is_zip, keep_with, unpack
 from napari_tcia.errors import (
     BrokenGeometry,
     CorruptData,
@@ -21,29 +24,24 @@ from napari_tcia.errors import (
     NoDicom,
     UnsupportedData,
 )
-from napari_tcia.volume.codecs import stored_dtype, stored_values
+from napari_tcia.volume.frames import ENHANCED, expand
 from napari_tcia.volume.headers import by_series, is_synthetic, scan
-from napari_tcia.volume.instance import Header
-from napari_tcia.volume.passport import Layout, lay_out, listed, names
+from napari_tcia.volume.instance import Header, listed, names
+from napari_tcia.volume.passport import lay_out
+from napari_tcia.volume.pixels import read_pixels
+from napari_tcia.volume.resample import fill_gaps, straighten
 
 AIR_HU = -1024
 """Fills the place of a missing CT slice."""
 
-_IMAGES = {
+_SINGLE = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.4": "MR",
     "1.2.840.10008.5.1.4.1.1.128": "PET",
 }
-"""SOP classes that are read (DICOM PS3.4 table B.5-1)."""
-
-_ENHANCED = {
-    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced (multi-frame) CT",
-    "1.2.840.10008.5.1.4.1.1.2.2": "converted (multi-frame) CT",
-    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced (multi-frame) MR",
-    "1.2.840.10008.5.1.4.1.1.4.4": "converted (multi-frame) MR",
-    "1.2.840.10008.5.1.4.1.1.130": "enhanced (multi-frame) PET",
-    "1.2.840.10008.5.1.4.1.1.128.1": "converted (multi-frame) PET",
-}
+"""SOP classes of single images that are read (DICOM PS3.4 table B.5-1)."""
+_SUV = ("GML", "CM2ML", "G/ML", "CM2/ML")
+"""Units (0054,1001) of PET values that are SUV (DICOM PS3.3 C.8.9.1.1.3)."""
 
 
 def read_volume(
@@ -55,14 +53,15 @@ def read_volume(
     allow_fail: bool = False,
     provenance: Provenance | None = None,
     declared_images: int | None = None,
+    choices: Choices | None = None,
 ) -> Volume:
     """Read one CT, MR or PET series and judge its geometry.
 
     Parameters
     ----------
     path : path or sequence of paths
-        A folder (searched recursively), one file, or files. What is not DICOM
-        is passed over; SEG, RTSTRUCT and the like are no image series.
+        A folder (searched recursively), one file, files, or a zip. What is not
+        DICOM is passed over; SEG, RTSTRUCT and the like are no image series.
     series_uid : str, optional
         Which series, where there are several.
     report : callable, optional
@@ -78,6 +77,9 @@ def read_volume(
     declared_images : int, optional
         Instances that the archive lists; slices cut off at an end of the scan
         cannot be noticed otherwise. Fewer fail, in a user's own folder warn.
+    choices : Choices, optional
+        What to do about several stacks, duplicates, gaps and tilt. A check
+        that leaves a choice names it in ``numbers["choices"]``.
 
     Returns
     -------
@@ -100,11 +102,32 @@ def read_volume(
         Through `token`.
     """
     report = silent if report is None else report
+    if isinstance(path, (str, Path)) and is_zip(Path(path)):
+        folder = unpack(Path(path), report=report, token=token)
+        try:
+            volume = read_volume(
+                folder,
+                series_uid=series_uid,
+                report=report,
+                token=token,
+                allow_fail=allow_fail,
+                provenance=provenance,
+                declared_images=declared_images,
+                choices=choices,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        keep_with(volume.array, folder)
+        return volume
+    choices = choices or Choices()
     found = scan(path, report=report, token=token)
     headers = _one_series(found.headers, path, found.unreadable, series_uid)
     _supported(headers)
+    instances = len(headers)
+    headers = [frame for header in headers for frame in _frames(header)]
     whole = [header for header in headers if header.pixel_bytes] or headers
-    layout = lay_out(headers)
+    layout = lay_out(headers, choices)
     checks = [
         Check(
             "one_series",
@@ -113,16 +136,18 @@ def read_volume(
             {"series_uid": headers[0].series_uid},
         ),
         *layout.checks,
-        _declared(len(headers), declared_images, provenance),
+        _declared(instances, declared_images, provenance),
         _rescale(whole),
+        *_doubtful_values(whole),
     ]
     damaged = [h for h in headers if h.is_truncated]
     checks.append(_readable(found.unreadable, damaged))
     _refuse(checks, headers[0].series_uid, allow_fail)
-    array, present, lost = _pixels(layout, damaged, report, token)
-    if lost:
-        checks[-1] = _readable(found.unreadable, [*damaged, *lost])
+    pixels = read_pixels(layout.slices, report=report, token=token)
+    if pixels.lost:
+        checks[-1] = _readable(found.unreadable, [*damaged, *pixels.lost])
         _refuse(checks, headers[0].series_uid, allow_fail)
+    array, present, affine = pixels.array, pixels.present, layout.affine
     if not present.any():
         raise CorruptData(
             f"No slice of series {headers[0].series_uid} can be read.",
@@ -140,6 +165,17 @@ def read_volume(
             {"dtype": str(array.dtype)},
         )
     )
+    quantity = _quantity(whole)
+    background = AIR_HU if quantity == "HU" else float(array[present].min())
+    if not present.all():
+        array[~present] = background
+        if choices.gaps == "interpolate" and present[0] and present[-1]:
+            fill_gaps(array, present)
+    if choices.tilt == "straighten" and not np.allclose(
+        affine[:3, 0] @ affine[:3, 1:3], 0, atol=1e-6
+    ):
+        array, affine = straighten(array, affine, background)
+        checks = [_straightened(c) if c.code == "gantry_tilt" else c for c in checks]
     slices = layout.slices
     first = next(header for header in slices if header is not None)
     uids = Provenance() if provenance is None else provenance
@@ -155,15 +191,17 @@ def read_volume(
     kept = [h if present[k] else None for k, h in enumerate(slices)]
     return Volume(
         array=array,
-        affine=layout.affine,
+        affine=affine,
         present=present,
         passport=Passport(tuple(checks)),
         provenance=uids,
-        quantity=_quantity(whole),
+        quantity=quantity,
         window=first.window,
         sop_uids=tuple(None if h is None else h.sop_instance_uid for h in kept),
         files=tuple(None if h is None else h.path for h in kept),
         description=first.description,
+        padding=_padding(whole),
+        inverted=first.photometric == "MONOCHROME1",
     )
 
 
@@ -235,22 +273,32 @@ def _supported(headers: Sequence[Header]) -> None:
     for header in headers:
         if not header.pixel_bytes:
             continue  # cut short; the passport names it
-        kind = _ENHANCED.get(header.sop_class_uid)
-        if kind is None and header.sop_class_uid not in _IMAGES:
-            kind = f"{header.modality or 'unknown'} (SOP class {header.sop_class_uid})"
-        elif kind is None and header.frames > 1:
-            kind = f"multi-frame {header.modality}"
-        elif kind is None and (
-            header.samples != 1 or not header.photometric.startswith("MONOCHROME")
-        ):
+        uid = header.sop_class_uid
+        kind = None
+        if uid not in _SINGLE and uid not in ENHANCED:
+            name = pydicom.uid.UID(uid).name if uid else "an unknown kind"
+            kind = f"{name} ({header.modality or 'no modality'}, SOP class {uid})"
+        elif header.frames > 1 and uid not in ENHANCED:
+            kind = f"multi-frame {header.modality} without functional groups"
+        elif header.samples != 1 or not header.photometric.startswith("MONOCHROME"):
             kind = f"colour ({header.photometric})"
+        elif header.modality == "PT" and header.units in _SUV:
+            kind = f"PET in SUV ({header.units})"
         if kind is not None:
             raise UnsupportedData(
-                f"{header.path.name} of series {header.series_uid} is {kind}.",
-                "Single-frame CT, MR and PET images can be read.",
-                sop_class_uid=header.sop_class_uid,
+                f"{header.path.name} of series {header.series_uid} is {kind}, "
+                "which is not supported.",
+                "CT, MR and PET images can be read, of PET the activity, and "
+                "enhanced (multi-frame) CT and MR.",
+                sop_class_uid=uid,
                 modality=header.modality,
             )
+
+
+def _frames(header: Header) -> tuple[Header, ...]:
+    if header.sop_class_uid not in ENHANCED or not header.pixel_bytes:
+        return (header,)
+    return expand(header)
 
 
 def _declared(count: int, declared: int | None, provenance: Provenance | None) -> Check:
@@ -289,6 +337,53 @@ def _rescale(headers: Sequence[Header]) -> Check:
         f"{len(pairs)} different rescales, applied slice by slice.",
         numbers,
     )
+
+
+def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
+    """Checks on what the values mean, where there is a doubt."""
+    checks = []
+    kinds = Counter(h.photometric for h in headers)
+    if len(kinds) > 1:
+        usual = kinds.most_common(1)[0][0]
+        odd = names([h for h in headers if h.photometric != usual])
+        message = (
+            f"{len(odd)} slices are {min(set(kinds) - {usual})}, the others {usual}: "
+            f"{listed(odd)}."
+        )
+        checks.append(Check("equal_photometric", "warn", message, {}, odd))
+    lossy = [h for h in headers if h.lossy is not None]
+    if lossy:
+        ratio = f" ({lossy[0].lossy} : 1)" if lossy[0].lossy else ""
+        message = (
+            f"{len(lossy)} of {len(headers)} images were compressed with loss{ratio}: "
+            "their values are approximate."
+        )
+        checks.append(
+            Check("lossy_compression", "warn", message, {"images": len(lossy)})
+        )
+    return checks
+
+
+def _straightened(tilt: Check) -> Check:
+    message = (
+        f"The slices were tilted by {tilt.numbers['angle_deg']:.2f} degrees and are "
+        "resampled to a straight grid, as chosen: values lie between the measured ones."
+    )
+    numbers = {k: v for k, v in tilt.numbers.items() if k != "choices"}
+    return Check(tilt.code, "fail", message, numbers)
+
+
+def _padding(headers: Sequence[Header]) -> tuple[float, float] | None:
+    """Rescaled padding values, where all slices agree on them."""
+    found = {(h.padding, h.slope, h.intercept) for h in headers}
+    if len(found) != 1:
+        return None
+    ((padding, slope, intercept),) = found
+    if padding is None:
+        return None
+    scale = 1.0 if slope is None else slope
+    ends = sorted(value * scale + (intercept or 0.0) for value in padding)
+    return ends[0], ends[1]
 
 
 def _readable(unreadable: Sequence[Path], damaged: Sequence[Header]) -> Check:
@@ -330,76 +425,3 @@ def _quantity(headers: Sequence[Header]) -> str:
         for header in headers
     )
     return "HU" if hounsfield else "stored values"
-
-
-def _pixels(
-    layout: Layout,
-    damaged: Sequence[Header],
-    report: Report,
-    token: CancelToken | None,
-) -> tuple[NDArray[Any], NDArray[np.bool_], list[Header]]:
-    """Fill the array; slices that turn out damaged are returned as such."""
-    slices = layout.slices
-    bad = {id(header) for header in damaged}
-    readable = [
-        (k, h) for k, h in enumerate(slices) if h is not None and id(h) not in bad
-    ]
-    present = np.zeros(len(slices), dtype=np.bool_)
-    shaped = next(h for h in slices if h is not None)
-    shape = (len(slices), shaped.rows, shaped.columns)
-    array = np.empty(shape, dtype=_array_dtype([h for _, h in readable]))
-    lost: list[Header] = []
-    for done, (k, header) in enumerate(readable):
-        if token is not None:
-            token.raise_if_cancelled()
-        if done % 16 == 0:
-            report(
-                Progress(
-                    "Reading slices", done, len(readable), "slices", header.series_uid
-                )
-            )
-        try:
-            values = stored_values(header)
-        except CorruptData:
-            lost.append(header)
-            continue
-        if not _rescale_into(array[k], values, header):
-            # Values outside int16 after all: start over in float32.
-            array = array.astype(np.float32)
-            _rescale_into(array[k], values, header)
-        present[k] = True
-    report(Progress("Reading slices", len(readable), len(readable), "slices"))
-    if not present.all():
-        hounsfield = _quantity([h for h in slices if h is not None]) == "HU"
-        array[~present] = AIR_HU if hounsfield else array[present].min()
-    return array, present, lost
-
-
-def _array_dtype(headers: Sequence[Header]) -> np.dtype[Any]:
-    """int16 when every slope is 1 and every intercept a whole number."""
-    exact = all(
-        (header.slope if header.slope is not None else 1.0) == 1.0
-        and float(header.intercept or 0.0).is_integer()
-        and stored_dtype(header).itemsize <= 2
-        for header in headers
-    )
-    return np.dtype(np.int16 if exact else np.float32)
-
-
-def _rescale_into(out: NDArray[Any], values: NDArray[Any], header: Header) -> bool:
-    """Write slope * values + intercept to `out`; False when it does not fit."""
-    slope = 1.0 if header.slope is None else header.slope
-    intercept = 0.0 if header.intercept is None else header.intercept
-    if out.dtype != np.int16:
-        out[...] = values * np.float64(slope) + intercept
-        return True
-    if values.dtype == np.int16 and intercept == 0:
-        out[...] = values
-        return True
-    low, high = int(values.min()) + intercept, int(values.max()) + intercept
-    if low < -32768 or high > 32767:
-        return False
-    # Modular 16-bit arithmetic is exact, since the true sum fits.
-    wrapped = int(intercept) % 65536
-    np.add(values.astype(np.uint16), np.uint16(wrapped), out=out.view(np.uint16))
-    return True

@@ -1,0 +1,450 @@
+"""One header, read tolerantly: raw bytes in, plain facts out.
+
+Values are decoded here from their bytes instead of through pydicom's element
+classes: CT Lymph Nodes holds an age of ``N-A`` and UIDs below ``61.7.``, which
+a validating reader refuses or warns of. Most files are walked by their lengths
+alone; pydicom judges the first file of each series, and reads all that are odd.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.charset import convert_encodings, decode_bytes
+
+from napari_tcia.volume.elements import (
+    DEFLATED,
+    IMPLICIT,
+    NATIVE,
+    More,
+    Unusual,
+    Walk,
+    file_meta,
+    walk,
+)
+from napari_tcia.volume.instance import NOT_IMAGES, Header, tolerant
+
+MAX_INFLATED = 512 << 20
+"""Bytes that a deflated file may unpack to."""
+_EXPLICIT_META = (
+    bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\0"
+)
+"""Preamble and transfer syntax in front of an inflated data set."""
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
+_FIRST_LOOK = 8 << 10
+_SECOND_LOOK = 1 << 20
+_DICOMDIR = "1.2.840.10008.1.3.10"
+
+_SHARED = {
+    "charset": 0x00080005,
+    "image_type": 0x00080008,
+    "sop_class_uid": 0x00080016,
+    "modality": 0x00080060,
+    "manufacturer": 0x00080070,
+    "description": 0x0008103E,
+    "patient_id": 0x00100020,
+    "patient_comments": 0x00104000,
+    "ctp_collection": 0x00131010,
+    "body_part": 0x00180015,
+    "thickness": 0x00180050,
+    "echo": 0x00180086,
+    "between": 0x00180088,
+    "study_uid": 0x0020000D,
+    "series_uid": 0x0020000E,
+    "orientation": 0x00200037,
+    "frame_of_reference_uid": 0x00200052,
+    "image_comments": 0x00204000,
+    "samples": 0x00280002,
+    "photometric": 0x00280004,
+    "frames": 0x00280008,
+    "rows": 0x00280010,
+    "columns": 0x00280011,
+    "pixel_spacing": 0x00280030,
+    "bits_allocated": 0x00280100,
+    "bits_stored": 0x00280101,
+    "signed": 0x00280103,
+    "padding": 0x00280120,
+    "padding_limit": 0x00280121,
+    "rescale_type": 0x00281054,
+    "is_lossy": 0x00282110,
+    "lossy_ratio": 0x00282112,
+    "units": 0x00541001,
+}
+"""Elements whose values are mostly the same in all of a series: decoded once."""
+_VARIED = {
+    "trigger": 0x00181060,
+    "b_value": 0x00189087,
+    "acquisition": 0x00200012,
+    "temporal": 0x00200100,
+    "center": 0x00281050,
+    "width": 0x00281051,
+    "intercept": 0x00281052,
+    "slope": 0x00281053,
+}
+"""Elements that some scanners vary from slice to slice."""
+_OWN = {
+    "sop_instance_uid": 0x00080018,
+    "instance_number": 0x00200013,
+    "position": 0x00200032,
+}
+"""Elements that every image has for itself."""
+_REFERENCED = 0x00081115
+_ALL = _SHARED | _VARIED | _OWN
+_TAGS = frozenset(_ALL.values())
+_SHARED_TAGS = tuple(_SHARED.values())
+_VARIED_TAGS = tuple(_VARIED.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What reading one header tells for the next: decoded values, and trust.
+
+    Attributes
+    ----------
+    decoded : dict
+        Decoded values of `_SHARED` and of `_VARIED`, by their raw bytes.
+    agreed : dict
+        By series, whether pydicom found the same in its first file.
+    """
+
+    decoded: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    agreed: dict[bytes, bool] = field(default_factory=dict)
+
+
+def read_header(path: Path, memory: Memory | None = None) -> Header | None:
+    """Read one header.
+
+    Parameters
+    ----------
+    path : Path
+    memory : Memory, optional
+        The same for all files of a folder makes it quick.
+
+    Returns
+    -------
+    Header or None
+        None when the file is no DICOM Part 10 instance, or a DICOMDIR.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        A header that starts as DICOM and does not parse, or a file without an
+        ending that is empty: what a stopped copy leaves of an instance.
+    """
+    memory = Memory() if memory is None else memory
+    handle = os.open(path, os.O_RDONLY | _BINARY)
+    try:
+        size = os.fstat(handle).st_size
+        start = os.read(handle, _FIRST_LOOK)
+        if start[128:132] != b"DICM":
+            # Names may end in a UID, whose last number is no ending.
+            plain = not path.suffix or path.suffix[1:].isdecimal()
+            if plain and not start[:132].strip(b"\0"):
+                raise ValueError(f"{path} is empty")
+            return None
+        try:
+            referenced = ""
+            found = _walked(path, handle, start, size, memory)
+            if found is None:
+                found, size, referenced = _parsed(path)
+            header = _decode(path, size, found, referenced, memory)
+        except OSError:
+            raise
+        except Exception as error:  # pydicom raises whatever it stumbles over
+            raise ValueError(f"{path} is no complete DICOM header: {error}") from error
+    finally:
+        os.close(handle)
+    return None if header.sop_class_uid == _DICOMDIR else header
+
+
+def _walked(
+    path: Path, handle: int, start: bytes, size: int, memory: Memory
+) -> Walk | None:
+    """The header as walked, or None where pydicom has to read it."""
+    try:
+        try:
+            found = walk(start, size, _TAGS)
+        except More:
+            start += os.read(handle, _SECOND_LOOK)
+            found = walk(start, size, _TAGS)
+    except (Unusual, More):
+        return None
+    if found.values.get(0x00080060, b"").strip(b"\0 ").decode("latin1") in NOT_IMAGES:
+        return None  # what it refers to lies in a sequence
+    series = found.values.get(0x0020000E, b"")
+    if series not in memory.agreed:
+        memory.agreed[series] = _same(found, _parsed(path)[0])
+    return found if memory.agreed[series] else None
+
+
+def _same(one: Walk, other: Walk) -> bool:
+    def compared(found: Walk) -> dict[int, bytes]:
+        # pydicom decodes the character set while it parses.
+        filled = {tag: v for tag, v in found.values.items() if v.strip(b"\0 ")}
+        return {tag: v for tag, v in filled.items() if tag != 0x00080005}
+
+    return compared(one) == compared(other) and (
+        (one.transfer_syntax, one.pixel_offset, one.pixel_bytes)
+        == (other.transfer_syntax, other.pixel_offset, other.pixel_bytes)
+    )
+
+
+class _Bounded:
+    """A stream of which no more is asked than there is.
+
+    A damaged header claims lengths that a reader would allocate.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream, self._size = stream, size
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(0, self._size - self._stream.tell())
+        return self._stream.read(left if count < 0 else min(count, left))
+
+
+def open_part10(path: Path) -> tuple[BinaryIO, int, bool]:
+    """Open a file; one whose data set is deflated as what it inflates to.
+
+    Returns
+    -------
+    stream : binary stream
+    size : int
+        Of the content in bytes.
+    deflated : bool
+        The content is then Explicit VR Little Endian in memory.
+
+    Raises
+    ------
+    OSError, ValueError
+        The file cannot be opened or inflated.
+    """
+    stream = path.open("rb")
+    try:
+        size = os.fstat(stream.fileno()).st_size
+        start = stream.read(_FIRST_LOOK)
+        stream.seek(0)
+        syntax, at = file_meta(start, len(start))
+        if syntax != DEFLATED:
+            return stream, size, False
+    except (Unusual, More, OSError):
+        return stream, size, False  # pydicom says what is wrong with it
+    with stream:
+        stream.seek(at)
+        packed = stream.read(size)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(packed, MAX_INFLATED)
+    except zlib.error as error:
+        raise ValueError(f"{path} does not inflate: {error}") from error
+    if inflater.unconsumed_tail:
+        raise ValueError(f"{path} inflates to more than {MAX_INFLATED >> 20} MB")
+    plain = _EXPLICIT_META + content
+    return io.BytesIO(plain), len(plain), True
+
+
+def whole_header(path: Path) -> pydicom.Dataset:
+    """Every element before the pixels, as pydicom reads it.
+
+    Raises
+    ------
+    OSError, ValueError, EOFError
+        The file cannot be opened or parsed; pydicom raises others as well.
+    """
+    stream, size, _ = open_part10(path)
+    with stream:
+        return pydicom.dcmread(
+            _Bounded(stream, size),
+            stop_before_pixels=True,
+        )
+
+
+def _parsed(path: Path) -> tuple[Walk, int, str]:
+    """The header as pydicom reads it, the size of its content, and a reference."""
+    stream, size, deflated = open_part10(path)
+    with stream:
+        dataset = pydicom.dcmread(
+            _Bounded(stream, size),
+            specific_tags=[*_TAGS, 0x00130010, _REFERENCED],
+            stop_before_pixels=True,
+        )
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+        offset, length = _pixel_element(stream, syntax)
+    values = {tag: raw for tag in _TAGS if (raw := _raw(dataset, tag))}
+    found = Walk(DEFLATED if deflated else syntax, values, offset, length)
+    return found, size, _referenced(dataset)
+
+
+def _pixel_element(stream: BinaryIO, syntax: str) -> tuple[int, int]:
+    """Offset and length of the stored values; `stream` stands at their element."""
+    start = stream.tell()
+    head = stream.read(12)
+    order = NATIVE.get(syntax, "<")
+    if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
+        return 0, 0
+    if syntax == IMPLICIT:
+        return start + 8, struct.unpack("<I", head[4:8])[0]
+    if head[4:6] not in (b"OB", b"OW", b"UN"):
+        return 0, 0
+    length = struct.unpack(order + "I", head[8:12])[0] if len(head) == 12 else 0
+    # Encapsulated: fragments of undefined length up to the end of the file.
+    return start + 12, 1 if length == 0xFFFFFFFF else length
+
+
+def _decode(
+    path: Path, size: int, found: Walk, referenced: str, memory: Memory
+) -> Header:
+    raw, syntax = found.values, found.transfer_syntax
+    key = (syntax, *map(raw.get, _SHARED_TAGS))
+    shared = memory.decoded.get(key)
+    if shared is None:
+        shared = memory.decoded[key] = _decode_shared(raw, syntax)
+    key = (syntax, *map(raw.get, _VARIED_TAGS))
+    varied = memory.decoded.get(key)
+    if varied is None:
+        varied = memory.decoded[key] = _decode_varied(raw, syntax)
+    return Header(
+        path=path,
+        bytes=size,
+        sop_instance_uid=_ascii(raw, "sop_instance_uid"),
+        referenced_series_uid=referenced,
+        position=_decimals(raw, "position", 3),
+        instance_number=_whole(raw, "instance_number"),
+        pixel_offset=found.pixel_offset,
+        pixel_bytes=found.pixel_bytes,
+        **shared,
+        **varied,
+    )
+
+
+def _decode_varied(raw: Mapping[int, bytes], syntax: str) -> dict[str, Any]:
+    center, width = _decimal(raw, "center"), _decimal(raw, "width")
+    b_value = raw.get(_VARIED["b_value"], b"")
+    order = NATIVE.get(syntax, "<")
+    return {
+        "slope": _decimal(raw, "slope"),
+        "intercept": _decimal(raw, "intercept"),
+        "window": None if center is None or width is None else (center, width),
+        "acquisition": _ascii(raw, "acquisition"),
+        "temporal": _ascii(raw, "temporal"),
+        "trigger": _ascii(raw, "trigger"),
+        "b_value": f"{struct.unpack(order + 'd', b_value)[0]:g}"
+        if len(b_value) == 8
+        else "",
+    }
+
+
+def _decode_shared(raw: Mapping[int, bytes], syntax: str) -> dict[str, Any]:
+    order = NATIVE.get(syntax, "<")
+    charset = [part.strip() for part in _ascii(raw, "charset").split("\\")]
+
+    def text(name: str) -> str:
+        value = raw.get(_SHARED[name], b"").rstrip(b"\0 ").lstrip(b" ")
+        if value.isascii():
+            return value.decode("ascii")
+        return decode_bytes(value, convert_encodings(charset), set())
+
+    def number(name: str, default: int = 0, kind: str = "H") -> int:
+        value = raw.get(_SHARED[name], b"")
+        return struct.unpack(order + kind, value[:2])[0] if len(value) >= 2 else default
+
+    signed = number("signed") == 1
+    padding = None
+    if len(raw.get(_SHARED["padding"], b"")) == 2:
+        kind = "h" if signed else "H"
+        one = number("padding", kind=kind)
+        other = number("padding_limit", one, kind)
+        padding = (min(one, other), max(one, other))
+    comments = (text("patient_comments"), text("image_comments"))
+    frames = _decimal(raw, "frames")
+    return {
+        "sop_class_uid": text("sop_class_uid"),
+        "series_uid": text("series_uid"),
+        "study_uid": text("study_uid"),
+        "patient_id": text("patient_id"),
+        "modality": text("modality"),
+        "description": text("description"),
+        "manufacturer": text("manufacturer"),
+        "body_part": text("body_part"),
+        "frame_of_reference_uid": text("frame_of_reference_uid"),
+        "ctp_collection": text("ctp_collection"),
+        "comments": " ".join(filter(None, comments)),
+        "image_type": tuple(text("image_type").split("\\")),
+        "orientation": _decimals(raw, "orientation", 6),
+        "pixel_spacing": _decimals(raw, "pixel_spacing", 2),
+        "step": _decimal(raw, "between") or _decimal(raw, "thickness"),
+        "rows": number("rows"),
+        "columns": number("columns"),
+        "samples": number("samples", 1),
+        "frames": max(1, int(frames)) if frames is not None else 1,
+        "photometric": text("photometric"),
+        "bits_allocated": number("bits_allocated"),
+        "bits_stored": number("bits_stored") or number("bits_allocated"),
+        "signed": signed,
+        "rescale_type": text("rescale_type").upper(),
+        "units": text("units"),
+        "padding": padding,
+        "lossy": text("lossy_ratio") if text("is_lossy") == "01" else None,
+        "echo": text("echo"),
+        "transfer_syntax": syntax,
+        "byte_order": "<" if syntax == DEFLATED else NATIVE.get(syntax, ""),
+    }
+
+
+def _ascii(raw: Mapping[int, bytes], name: str) -> str:
+    return raw.get(_ALL[name], b"").strip(b"\0 ").decode("ascii", "replace")
+
+
+def _decimals(
+    raw: Mapping[int, bytes], name: str, count: int
+) -> tuple[float, ...] | None:
+    parts = raw.get(_ALL[name], b"").strip(b"\0 ").split(b"\\")[:count]
+    try:
+        values = tuple(map(float, parts))
+    except ValueError:  # absent, or no number
+        return None
+    return values if len(values) == count and all(map(isfinite, values)) else None
+
+
+def _decimal(raw: Mapping[int, bytes], name: str) -> float | None:
+    values = _decimals(raw, name, 1)
+    return values[0] if values else None
+
+
+def _whole(raw: Mapping[int, bytes], name: str) -> int | None:
+    value = _decimal(raw, name)
+    return None if value is None else int(value)
+
+
+def _raw(dataset: Any, tag: int) -> bytes:
+    element = dataset.get_item(tag)
+    value = None if element is None else element.value
+    if value is None or isinstance(value, bytes):
+        # A UID cut in half would pass for that of another series.
+        if value and element.length != 0xFFFFFFFF and len(value) < element.length:
+            raise EOFError(f"it ends inside element {element.tag}")
+        return value or b""
+    # SpecificCharacterSet alone is decoded by pydicom while it parses.
+    parts = [value] if isinstance(value, str) else value
+    return b"\\".join(str(part).encode() for part in parts)
+
+
+def _referenced(dataset: Any) -> str:
+    if dataset.get("Modality", "") not in NOT_IMAGES:
+        return ""
+    with tolerant():
+        for item in dataset.get("ReferencedSeriesSequence") or ():
+            return str(item.get("SeriesInstanceUID", ""))
+    return ""
