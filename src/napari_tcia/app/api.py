@@ -18,7 +18,7 @@ from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.passports import passports
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import LabelSet, PointSet, Volume
+from napari_tcia.core.image import Choices, LabelSet, PointSet, Volume
 from napari_tcia.core.model import (
     Acceptance,
     Collection,
@@ -149,11 +149,14 @@ def get(
 def open_case(
     target: str | Path,
     *,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[_case.Case, ...]:
     """Read a case with its annotations, fetching what is missing."""
-    return _case.open_case(Services.open(), target, report=report, token=token)
+    return _case.open_case(
+        Services.open(), target, choices=choices, report=report, token=token
+    )
 
 
 def read_volume(
@@ -163,18 +166,22 @@ def read_volume(
     report: Report | None = None,
     token: CancelToken | None = None,
     allow_fail: bool = False,
+    choices: Choices | None = None,
 ) -> Volume:
     """Read one image series as a volume, with its passport.
 
     Parameters
     ----------
     path : path or sequence of paths
-        A folder, a file, or the files of a series.
+        A folder, a file, the files of a series, or a zip.
     series_uid : str, optional
         Which series, where a folder holds several.
     allow_fail : bool
         Return a volume whose geometry fails; annotation, measuring and export
         refuse it.
+    choices : Choices, optional
+        What to do about several stacks, duplicates, gaps and tilt; by default
+        nothing is invented or left out.
 
     Returns
     -------
@@ -200,6 +207,7 @@ def read_volume(
         report=report,
         token=token,
         allow_fail=allow_fail,
+        choices=choices,
         declared_images=kept.series.images if kept else None,
     )
     return credited(services, volume)
@@ -241,6 +249,8 @@ def node_table(
     return _match.node_table(volume, labels, points)
 
 
-def inspect(path: str | Path) -> tuple[dict[str, Any], ...]:
+def inspect(
+    path: str | Path, *, choices: Choices | None = None
+) -> tuple[dict[str, Any], ...]:
     """Passport of each image series in `path`: verdict, shape, spacing, checks."""
-    return passports(path)
+    return passports(path, choices=choices)

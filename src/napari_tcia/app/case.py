@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,10 @@ from napari_tcia.app.folder import (
 )
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, Volume
+from napari_tcia.core.image import Check, Choices, LabelSet, NodeRow, PointSet, Volume
 from napari_tcia.core.model import Issue, Provenance, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.zips import holds_dicom, is_zip, keep_with, unpack
 from napari_tcia.errors import (
     MixedSeries,
     NoDicom,
@@ -55,6 +57,10 @@ class Case:
         How well annotations and image agree, one by one and together.
     issues : tuple of Issue
         Known issues of the case, and annotations that could not be read.
+    choices : Choices
+        What it was read with.
+    place : Path or None
+        Folder that it was found in, with its annotations.
     """
 
     name: str
@@ -65,6 +71,8 @@ class Case:
     nodes: tuple[NodeRow, ...] = ()
     checks: tuple[Check, ...] = ()
     issues: tuple[Issue, ...] = ()
+    choices: Choices = Choices()  # noqa: RUF009 - frozen
+    place: Path | None = None
 
     @property
     def provenances(self) -> tuple[Provenance, ...]:
@@ -94,6 +102,7 @@ def open_case(
     services: Services,
     target: str | Path | Sequence[Series],
     *,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[Case, ...]:
@@ -102,8 +111,10 @@ def open_case(
     Parameters
     ----------
     target : str, Path or sequence of Series
-        A folder or file, a series UID, a patient ID, a manifest, or rows of
-        a search.
+        A folder, file or zip, a series UID, a patient ID, a manifest, or rows
+        of a search.
+    choices : Choices, optional
+        What to do where the slices of a series leave a doubt.
 
     Raises
     ------
@@ -117,7 +128,9 @@ def open_case(
         path = Path(target)
         is_manifest = path.suffix.lower() in (".tcia", ".s5cmd", ".csv")
         if path.exists() and not is_manifest:
-            return open_path(services, path, report=report, token=token)
+            return open_path(
+                services, path, choices=choices, report=report, token=token
+            )
         if not path.exists() and (isinstance(target, Path) or len(path.parts) > 1):
             raise NothingFound(f"{path} does not exist.", "Check the spelling.")
         series = resolve(services, str(target), token=token)
@@ -140,7 +153,12 @@ def open_case(
         raise decisive
     kept = [services.store.find(services.settings.archive_host, uid) for uid in wanted]
     return _read_stored(
-        services, [k for k in kept if k], listing.issues, report=report, token=token
+        services,
+        [k for k in kept if k],
+        listing.issues,
+        choices=choices,
+        report=report,
+        token=token,
     )
 
 
@@ -149,10 +167,11 @@ def open_path(
     path: Path,
     *,
     series_uid: str | None = None,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[Case, ...]:
-    """Read a folder or file: the user's own, or one below HOME.
+    """Read a folder, file or zip: the user's own, or one below HOME.
 
     Each image series becomes a case, with every SEG, mask and point file
     found beside it that belongs to it. Below HOME the gate is asked again.
@@ -167,13 +186,54 @@ def open_path(
     token = token or CancelToken()
     admit(services, path)
     if services.keeps(path):
-        return _open_kept(services, path, report=report, token=token)
-    report(Progress(f"Looking through {path.name}"))
+        return _open_kept(
+            services, path, series_uid, choices=choices, report=report, token=token
+        )
+    if path.is_file() and is_zip(path) and holds_dicom(path):
+        folder = unpack(path, report=report, token=token)
+        try:
+            cases = _open_own(
+                services,
+                folder,
+                path.stem,
+                series_uid,
+                choices=choices,
+                report=report,
+                token=token,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        keep_with([case.volume.array for case in cases], folder)
+        return cases
+    return _open_own(
+        services,
+        path,
+        path.name,
+        series_uid,
+        choices=choices,
+        report=report,
+        token=token,
+    )
+
+
+def _open_own(
+    services: Services,
+    path: Path,
+    name: str,
+    series_uid: str | None,
+    *,
+    choices: Choices | None,
+    report: Report,
+    token: CancelToken,
+) -> tuple[Case, ...]:
+    report(Progress(f"Looking through {name}"))
     if path.is_file():
         # One file stands for its series; a SEG for the images beside it.
         alone = survey([path])
         series_uid = next((s.series_uid for s in alone if s.is_image), series_uid)
         path = path.parent if alone else path
+        name = path.name
         admit(services, path)
     found = survey(path, report=report, token=token)
     here = [s for s in found if s.is_image]
@@ -199,20 +259,28 @@ def open_path(
             ],
             _masks(path) if alone_here else [],
             _points(path),
-            name=path.name,
+            name=name,
             declared_images=declared_images(services, image),
+            choices=choices,
             report=report,
             token=token,
         )
         for image in images
     )
     return tuple(
-        dataclasses.replace(case, issues=case.issues + left_out) for case in cases
+        dataclasses.replace(case, issues=case.issues + left_out, place=path)
+        for case in cases
     )
 
 
 def _open_kept(
-    services: Services, path: Path, *, report: Report, token: CancelToken
+    services: Services,
+    path: Path,
+    series_uid: str | None,
+    *,
+    choices: Choices | None,
+    report: Report,
+    token: CancelToken,
 ) -> tuple[Case, ...]:
     """Open what is kept at `path`, with all that is kept of the same studies."""
     below = stored_below(services, path)
@@ -223,7 +291,13 @@ def _open_kept(
             f"{path} holds no image series.",
             "Fetch its patient: napari-tcia get <patient ID>",
         )
-    return _read_stored(services, beside, (), report=report, token=token)
+    if series_uid is not None:
+        beside = [
+            k for k in beside if not _is_image(k) or k.series.series_uid == series_uid
+        ]
+    return _read_stored(
+        services, beside, (), choices=choices, report=report, token=token
+    )
 
 
 def refuse_mixed(images: Sequence[SeriesHeaders]) -> None:
@@ -247,6 +321,7 @@ def _read_stored(
     kept: Sequence[StoredSeries],
     issues: tuple[Issue, ...],
     *,
+    choices: Choices | None,
     report: Report,
     token: CancelToken,
 ) -> tuple[Case, ...]:
@@ -273,10 +348,13 @@ def _read_stored(
             supplements,
             name=image.series.patient_id,
             declared_images=image.series.images,
+            choices=choices,
             report=report,
             token=token,
         )
-        cases.append(dataclasses.replace(case, issues=case.issues + issues))
+        cases.append(
+            dataclasses.replace(case, issues=case.issues + issues, place=image.path)
+        )
     return tuple(cases)
 
 
@@ -290,6 +368,7 @@ def _read(
     *,
     name: str,
     declared_images: int | None = None,
+    choices: Choices | None = None,
     report: Report,
     token: CancelToken,
 ) -> Case:
@@ -301,10 +380,17 @@ def _read(
         allow_fail=True,
         provenance=provenance,
         declared_images=declared_images,
+        choices=choices,
     )
+    choices = choices or Choices()
     if volume.passport.verdict == "fail":
         # Shown, and refused for annotation, measuring and export.
-        return Case(name=_name(volume, name), volume=volume, issues=_failed(volume))
+        return Case(
+            name=_name(volume, name),
+            volume=volume,
+            issues=_failed(volume),
+            choices=choices,
+        )
     issues: list[Issue] = list(known_issues(volume.provenance.patient_id))
     labels: list[LabelSet] = []
     report(Progress("Placing annotations"))
@@ -342,6 +428,7 @@ def _read(
             *verify(volume, labels, points),
         ),
         issues=tuple(issues),
+        choices=choices,
     )
 
 

@@ -118,7 +118,7 @@ def read_volume(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        keep_with(volume.array, folder)
+        keep_with([volume.array], folder)
         return volume
     choices = choices or Choices()
     found = scan(path, report=report, token=token)
