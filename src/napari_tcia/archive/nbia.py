@@ -45,6 +45,7 @@ _DOI = ("datadescriptionuri", "collectionuri")
 _PIXEL_SPACING = ("pixelspacingmmrow", "pixelspacingmm", "pixelspacing")
 _THICKNESS = ("slicethicknessmm", "slicethickness")
 
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
@@ -190,6 +191,17 @@ class Nbia:
             series_uid=series_uid,
             token=token,
         )
+
+    def md5_of(self, sop_uid: str, token: CancelToken | None = None) -> str | None:
+        """MD5 that the archive holds of an instance, None where it tells none."""
+        url = f"{self._settings.archive}/v4/getMD5HashForImage"
+        asked = {"SOPInstanceUID": check_uid(sop_uid)}
+        try:
+            reply = self._transport.get(url, params=asked, token=token, max_bytes=4096)
+        except (NothingFound, UnexpectedReply):
+            return None
+        text = reply.body.decode("ascii", "replace").strip().lower()
+        return text if _MD5.fullmatch(text) else None
 
     @contextmanager
     def _with_checksums(

@@ -24,6 +24,27 @@ class SeriesSource(Protocol):
         ...
 
 
+@runtime_checkable
+class InstanceSource(Protocol):
+    """An archive that also sends single instances of a series."""
+
+    def sop_instance_uids(
+        self, series_uid: str, token: CancelToken | None = None
+    ) -> tuple[str, ...]:
+        """SOPInstanceUIDs of a series, as the archive lists them."""
+        ...
+
+    def md5_of(self, sop_uid: str, token: CancelToken | None = None) -> str | None:
+        """MD5 of an instance, hexadecimal; None where the archive tells none."""
+        ...
+
+    def open_instance(
+        self, series_uid: str, sop_uid: str, grant: AccessGrant, token: CancelToken
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream one instance of a series."""
+        ...
+
+
 class FileSource(Protocol):
     """An archive that sends supplementary files."""
 

@@ -14,8 +14,8 @@ CHECKSUMS = "md5hashes.csv"
 """Last member of a zip that was asked for with checksums."""
 
 
-def compare_checksums(table: Path, received: Mapping[str, str], uid: str) -> None:
-    """Compare ``Filename,MD5Hash`` rows with the MD5 of each received member.
+def differing(table: Path, received: Mapping[str, str], uid: str) -> list[str]:
+    """Received members whose MD5 is not that of their ``Filename,MD5Hash`` row.
 
     Files that the table does not list are judged by count and bytes alone.
 
@@ -31,9 +31,10 @@ def compare_checksums(table: Path, received: Mapping[str, str], uid: str) -> Non
     Raises
     ------
     CorruptData
-        A file differs, or the table cannot be read.
+        The table cannot be read.
     """
     text = table.read_bytes().decode("utf-8-sig", "replace")
+    wrong = []
     for row in list(csv.reader(text.splitlines()))[1:]:
         if not row:
             continue
@@ -45,8 +46,5 @@ def compare_checksums(table: Path, received: Mapping[str, str], uid: str) -> Non
             )
         name, expected = row[0].strip(), row[1].strip().lower()
         if received.get(name, expected) != expected:
-            raise CorruptData(
-                f"{one_line(name, 80)} of series {uid} is not what the archive holds: "
-                "its checksum differs.",
-                "Nothing of it was kept; try again.",
-            )
+            wrong.append(name)
+    return wrong

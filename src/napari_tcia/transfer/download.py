@@ -18,18 +18,23 @@ from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import one_line
 from napari_tcia.core.zips import safe_name
 from napari_tcia.errors import (
+    ArchiveError,
     CorruptData,
-    TciaError,
     TermsChanged,
-    Truncated,
     UnexpectedReply,
     UnsafeArchive,
 )
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
-from napari_tcia.transfer.objects import check_listed, files_of
-from napari_tcia.transfer.receive import Meter, Received, receive, write
-from napari_tcia.transfer.store import LICENCE, Store
-from napari_tcia.transfer.unpack import members
+from napari_tcia.transfer.bring import Bring
+from napari_tcia.transfer.partial import (
+    JOURNAL,
+    Partial,
+    discard,
+    folder_of,
+    recover,
+)
+from napari_tcia.transfer.receive import Meter, write
+from napari_tcia.transfer.store import LICENCE, RECORD, Store
 
 _MAX_FILE = 2 << 30
 
@@ -70,9 +75,10 @@ def fetch_series(
     Every instance is unpacked as it arrives, must be DICOM Part 10 (PS3.10
     section 7) of the series asked for, and is kept byte for byte. Count and
     bytes are compared with what the archive declares, and checksums where it
-    sends them. Only then does the folder get its name. A bucket is held to the
-    same: its files are those that the archive would have put into the zip, but
-    for the licence text, which the record then says.
+    sends them. Only then does the folder get its name. What was verified before
+    the archive failed, or the process was killed, is not fetched again. A bucket
+    is held to the same: its files are those that the archive would have put into
+    the zip, but for the licence text, which the record then says.
 
     Parameters
     ----------
@@ -110,6 +116,11 @@ def fetch_series(
         No space, or no permission.
     Cancelled
         `token` was cancelled; nothing is left behind.
+
+    Notes
+    -----
+    After an `ArchiveError` what was verified stays in a hidden folder (see
+    `transfer.partial`), and the next call goes on from there.
     """
     uid = check_uid(series.series_uid)
     grant.check(source.host, series_uid=uid)
@@ -118,43 +129,50 @@ def fetch_series(
     with store.lock(path, report=report, token=token):
         if stored := find_whole(series, source.host, store, token):
             return stored
-        store.check_space(series.bytes or 0)
+        recover(path, RECORD)
+        partial = Partial(folder_of(path), token)
+        bring = Bring(series, source, grant, partial, attempts, pause)
+        stage = f"Downloading {series.modality or 'series'}"
 
         def once(watch: Watch) -> StoredSeries:
-            with store.workplace(path) as folder:
-                stage = f"Downloading {series.modality or 'series'}"
-                progress = Meter(report, stage, series.bytes or 0, uid)
-                if isinstance(source, ObjectSource):
-                    listed = source.objects(uid, watch.token)
-                    check_listed(listed, series)
-                    watch.alive()
-                    files = files_of(source, listed, uid, grant, watch, attempts, pause)
-                    received = receive(files, series, folder, watch, progress)
-                else:
-                    with source.open_series(uid, grant, watch.token) as chunks:
-                        files = members(
-                            chunks, watch.token, declared_bytes=series.bytes
-                        )
-                        received = receive(files, series, folder, watch, progress)
-                    _compare(received, series, source, token)
-                told: dict[str, Any] = {
-                    "host": source.host,
-                    "source": source.name,
-                    "acceptance_ids": grant.acceptance_ids,
-                    "retrieved": _now(),
-                }
-                if quarantine and (folder / LICENCE).exists():
-                    text = (folder / LICENCE).read_text("utf-8", "replace")
-                    named = quarantine.as_licensed(series, text)
-                    if named != series:
-                        held = quarantine.store
-                        held.take(folder, named, received.files, token=token, **told)
-                        raise other_terms(series, named)
-                return store.commit(folder, series, received.files, **told)
+            progress = Meter(report, stage, series.bytes or 0, uid, partial.bytes)
+            bring(watch, progress)
+            partial.name_files()
+            files = [
+                {"name": one.name, "size": one.size, "sha256": one.sha256}
+                for one in partial.files.values()
+            ]
+            told: dict[str, Any] = {
+                "host": source.host,
+                "source": source.name,
+                "acceptance_ids": grant.acceptance_ids,
+                "retrieved": _now(),
+            }
+            folder = partial.folder
+            if quarantine and (folder / LICENCE).exists():
+                text = (folder / LICENCE).read_text("utf-8", "replace")
+                named = quarantine.as_licensed(series, text)
+                if named != series:
+                    held = quarantine.store
+                    held.take(folder, named, files, token=token, **told)
+                    raise other_terms(series, named)
+            done = store.commit(folder, series, files, **told)
+            (done.path / JOURNAL).unlink(missing_ok=True)
+            return done
 
         # The files of a bucket are each tried again on their own.
         tries = 1 if isinstance(source, ObjectSource) else attempts
-        return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
+        try:
+            store.check_space(max(0, (series.bytes or 0) - partial.bytes))
+            return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
+        except ArchiveError:
+            # What is verified waits for the next time.
+            if not partial.uids and not any(partial.folder.glob("*.object")):
+                discard(path)
+            raise
+        except BaseException:
+            discard(path)
+            raise
 
 
 def other_terms(listed: Series, named: Series) -> TermsChanged:
@@ -231,14 +249,14 @@ def fetch_file(
                 part = folder / "file"
                 with source.open_file(name, collection, grant, watch.token) as chunks:
                     progress = Meter(report, f"Downloading {name}", 0)
-                    size, digest, _ = write(chunks, part, watch, progress, max_bytes)
+                    got = write(chunks, part, watch, progress, max_bytes)
                 if name.lower().endswith(".zip"):
                     _check_zip(part, name, token)
                 record = {
                     "name": name,
                     "collection": collection,
-                    "size": size,
-                    "sha256": digest,
+                    "size": got.size,
+                    "sha256": got.sha256,
                     "archive_host": source.host,
                     "source": source.name,
                     "acceptance_ids": list(grant.acceptance_ids),
@@ -247,100 +265,6 @@ def fetch_file(
                 return store.commit_file(part, path, record)
 
         return try_repeatedly(once, name, token, attempts, patience, pause)
-
-
-def _compare(
-    received: Received, series: Series, source: SeriesSource, token: CancelToken
-) -> None:
-    """Compare count and bytes with what the archive declares."""
-    count, images = len(received.uids), series.images
-    numbers: dict[str, Any] = {
-        "series_uid": series.series_uid,
-        "received_images": count,
-        "declared_images": images,
-        "received_bytes": received.bytes,
-        "declared_bytes": series.bytes,
-    }
-    if not count:
-        raise Truncated(
-            f"The zip of series {series.series_uid} holds no image.",
-            "Try again later.",
-            **numbers,
-        )
-    if images is None and series.bytes is None:
-        _compare_with_list(received, source, token, numbers)
-        return
-    same_count = images in (None, count)
-    if same_count and series.bytes in (None, received.bytes):
-        return
-    sentence = (
-        f"Series {series.series_uid} arrived with {count} images "
-        f"({received.bytes} bytes); the archive declares "
-        f"{'an unknown number' if images is None else images} "
-        f"({'unknown' if series.bytes is None else series.bytes} bytes)."
-    )
-    if not same_count and _listed(source, series.series_uid, token) == received.uids:
-        raise CorruptData(
-            f"{sentence} Its list of instances agrees with what arrived, "
-            "so the declared count may be out of date.",
-            "Search again, so that the archive's present count is used.",
-            final=True,
-            **numbers,
-        )
-    fewer = not same_count and images is not None and count < images
-    fewer = fewer or (same_count and received.bytes < (series.bytes or 0))
-    if fewer:
-        raise Truncated(sentence, "Nothing of it was kept; try again.", **numbers)
-    raise CorruptData(
-        sentence,
-        "Nothing of it was kept; search again, as the list may be out of date.",
-        final=True,
-        **numbers,
-    )
-
-
-def _compare_with_list(
-    received: Received, source: SeriesSource, token: CancelToken, numbers: Any
-) -> None:
-    """Tell whether a series is whole that is listed without count and size.
-
-    A zip cannot: the archive leaves out what it cannot read, and ends it well.
-    """
-    uid = numbers["series_uid"]
-    listed = _listed(source, uid, token)
-    if not listed:
-        raise Truncated(
-            f"The archive names neither count, size nor instances of series {uid}, "
-            "so nothing tells whether it arrived whole.",
-            "Nothing of it was kept; try again later.",
-            final=True,
-            **numbers,
-        )
-    if missing := listed - received.uids:
-        raise Truncated(
-            f"Series {uid} arrived without {len(missing)} of the {len(listed)} "
-            "instances that the archive lists.",
-            "Nothing of it was kept; try again.",
-            **numbers,
-        )
-    if more := received.uids - listed:
-        raise CorruptData(
-            f"Series {uid} arrived with {len(more)} instances that the archive "
-            "does not list.",
-            "Nothing of it was kept; report it to the archive.",
-            **numbers,
-        )
-
-
-def _listed(source: SeriesSource, uid: str, token: CancelToken) -> set[str] | None:
-    """The archive's list of instances, None where it has none to give."""
-    ask = getattr(source, "sop_instance_uids", None)
-    if ask is None:
-        return None
-    try:
-        return set(ask(uid, token=token))
-    except TciaError:  # the counts differ anyhow; that is what will be reported
-        return None
 
 
 def _check_zip(path: Path, name: str, token: CancelToken) -> None:

@@ -1,16 +1,26 @@
-"""The instances of a series from a bucket, one file after the other."""
+"""The instances of a series from a bucket, some files side by side."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from napari_tcia.core.model import AccessGrant, Series
 from napari_tcia.core.sources import BucketObject, ObjectSource
-from napari_tcia.errors import ArchiveError, CorruptData, Truncated
+from napari_tcia.core.task import CancelToken
+from napari_tcia.core.threads import side_by_side
+from napari_tcia.errors import ArchiveError, CorruptData, Truncated, UnsafeArchive
 from napari_tcia.transfer.attempts import Watch, pause_after
+from napari_tcia.transfer.instance import instance_uid
+from napari_tcia.transfer.partial import Partial, Verified
+from napari_tcia.transfer.receive import Meter, write
+
+THREADS = 4
+"""Files of a bucket that are fetched side by side."""
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -55,75 +65,104 @@ def check_listed(listed: Sequence[BucketObject], series: Series) -> None:
     raise CorruptData(*words, **numbers)
 
 
-def files_of(
+def fetch_objects(
+    listed: Sequence[BucketObject],
+    series: Series,
     source: ObjectSource,
-    listed: tuple[BucketObject, ...],
-    uid: str,
     grant: AccessGrant,
+    partial: Partial,
     watch: Watch,
+    progress: Meter,
     attempts: int,
     pause: float,
-) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield (name, chunks) of each file; use the chunks up before the next.
+) -> None:
+    """Fetch and hold every file of a bucket's folder that is not held yet.
 
-    A connection that breaks off is taken up where it ended, so that one hiccup
-    costs no more than one request. Size and, where the bucket tells it, MD5
-    are compared with the last chunk.
+    Several side by side. A connection that breaks off, or a run that was
+    killed, is taken up where it ended. Size and, where the bucket tells it,
+    MD5 are compared.
 
     Raises
     ------
     ArchiveError
         A file could not be had in `attempts` tries.
-    CorruptData
-        Other bytes than the bucket lists.
+    CorruptData, WrongSeries, UnsafeArchive
+        Among them is something that must not be kept.
     """
-    for one in listed:
-        name = one.key.rpartition("/")[2]
-        pieces = _resumed(source, one, uid, grant, watch, attempts, pause)
-        yield name, _compared(pieces, one, uid)
+    keys = {one.key for one in listed}
+    partial.drop([v.name for v in partial.files.values() if v.origin not in keys])
+    there = {held.origin for held in partial.files.values()}
+    inner = CancelToken()
+    forget = watch.token.on_cancel(inner.cancel)
+    lock = threading.Lock()
+
+    def fetch(one: BucketObject) -> None:
+        part = partial.folder / f"{one.key.rpartition('/')[2]}.object"
+        got = _bring(
+            one, part, series, source, grant, watch, inner, progress, attempts, pause
+        )
+        uid = instance_uid(part, got.name, series.series_uid)
+        with lock:  # two files may claim to be one instance
+            if uid in partial.uids:
+                raise UnsafeArchive(f"Instance {uid} arrived twice ({one.key}).")
+            partial.hold(part, replace(got, name=f"{uid}.dcm", origin=one.key))
+        watch.alive()
+
+    progress(0, now=True)
+    wanted = [one for one in listed if one.key not in there]
+    try:
+        for _ in side_by_side(fetch, wanted, THREADS, inner):
+            pass
+    finally:
+        forget()
+    progress(0, now=True)
 
 
-def _resumed(
-    source: ObjectSource,
+def _bring(
     one: BucketObject,
-    uid: str,
+    part: Path,
+    series: Series,
+    source: ObjectSource,
     grant: AccessGrant,
     watch: Watch,
+    token: CancelToken,
+    progress: Meter,
     attempts: int,
     pause: float,
-) -> Iterator[bytes]:
-    """Chunks of a file over as many connections as it takes, within limits."""
-    got = 0
+) -> Verified:
+    """Bring one file, over as many connections as it takes, within limits."""
+    uid = series.series_uid
     for attempt in range(1, attempts + 1):
+        start = part.stat().st_size if part.exists() else 0
+        if start > one.size:
+            part.unlink()
+            start = 0
         try:
-            with source.open_object(one, uid, grant, watch.token, start=got) as chunks:
-                for chunk in chunks:
-                    got += len(chunk)
-                    yield chunk
-            if got >= one.size:
-                return
-            raise Truncated(
-                f"{one.key} of series {uid} ended after {got} of {one.size} bytes.",
-                "Nothing of the series was kept; try again.",
-            )
-        except ArchiveError as error:
-            watch.token.wait(pause_after(error, attempt, attempts, pause))
+            if start == one.size and start:
+                got = write(iter(()), part, watch, progress, one.size, start=start)
+            else:
+                with source.open_object(one, uid, grant, token, start=start) as chunks:
+                    got = write(chunks, part, watch, progress, None, start=start)
+            _compare(one, got, part, uid)
+        except (ArchiveError, CorruptData) as error:
+            token.wait(pause_after(error, attempt, attempts, pause))
+        else:
+            return got
+    raise AssertionError  # the last attempt returns or raises
 
 
-def _compared(pieces: Iterator[bytes], one: BucketObject, uid: str) -> Iterator[bytes]:
-    digest = hashlib.md5(usedforsecurity=False)  # what buckets list
-    size = 0
-    for piece in pieces:
-        digest.update(piece)
-        size += len(piece)
-        if size > one.size:
-            break
-        yield piece
+def _compare(one: BucketObject, got: Verified, part: Path, uid: str) -> None:
+    if got.size < one.size:
+        raise Truncated(
+            f"{one.key} of series {uid} ended after {got.size} of {one.size} bytes.",
+            "What was verified is kept; try again.",
+        )
     told = one.etag.lower()
-    same = not _MD5.fullmatch(told) or told == digest.hexdigest()
-    if size != one.size or not same:
+    same = not _MD5.fullmatch(told) or told == got.md5
+    if got.size != one.size or not same:
+        part.unlink()
         raise CorruptData(
             f"{one.key} of series {uid} is not what the bucket lists: "
-            + ("its checksum differs." if size == one.size else "it is longer."),
-            "Nothing of the series was kept; try again.",
+            + ("its checksum differs." if got.size == one.size else "it is longer."),
+            "Nothing of the file was kept; try again.",
         )

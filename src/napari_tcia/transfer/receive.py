@@ -1,22 +1,23 @@
-"""Write what arrives, file by file, and judge each before it gets a name."""
+"""Write what arrives, file by file, and judge each before it is held."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from napari_tcia.core.files import storage_error
 from napari_tcia.core.model import Series
 from napari_tcia.core.task import Progress, Report
-from napari_tcia.errors import UnsafeArchive
+from napari_tcia.errors import CorruptData, UnsafeArchive
 from napari_tcia.transfer.attempts import Watch
-from napari_tcia.transfer.checksums import CHECKSUMS, compare_checksums
+from napari_tcia.transfer.checksums import CHECKSUMS, differing
 from napari_tcia.transfer.instance import instance_uid
+from napari_tcia.transfer.partial import Partial, Verified
 from napari_tcia.transfer.store import LICENCE
 
 ALIVE = 1 << 16
@@ -27,50 +28,65 @@ _MAX_TEXT = 4 << 20
 
 @dataclass(slots=True)
 class Received:
-    """What arrived of a series, by its own account."""
+    """What one zip brought, by its own account.
 
-    files: list[dict[str, Any]] = field(default_factory=list)
+    Attributes
+    ----------
+    uids : set of str
+        SOPInstanceUIDs of its instances.
+    bytes : int
+        Of its instances.
+    names : dict of str to str
+        Name in the store by the name in the zip.
+    """
+
     uids: set[str] = field(default_factory=set)
-    md5: dict[str, str] = field(default_factory=dict)
-    """By the name in the zip."""
     bytes: int = 0
+    names: dict[str, str] = field(default_factory=dict)
 
 
 class Meter:
-    """Reports bytes, ten times a second at most."""
+    """Reports bytes, ten times a second at most; from several threads."""
 
-    def __init__(self, report: Report, stage: str, total: int, uid: str = "") -> None:
+    def __init__(
+        self, report: Report, stage: str, total: int, uid: str = "", done: int = 0
+    ) -> None:
         self._report = report
         self._stage = stage
         self._total = total
         self._uid = uid
         self._last = 0.0
-        self.done = 0
+        self._lock = threading.Lock()
+        self.done = done
 
     def __call__(self, count: int, *, now: bool = False) -> None:
         """Count `count` more bytes."""
-        self.done += count
-        moment = time.monotonic()
-        if now or moment - self._last >= 0.1:
+        with self._lock:
+            self.done += count
+            moment = time.monotonic()
+            if not now and moment - self._last < 0.1:
+                return
             self._last = moment
-            self._report(
-                Progress(self._stage, self.done, self._total, "bytes", self._uid)
-            )
+            done = self.done
+            self._report(Progress(self._stage, done, self._total, "bytes", self._uid))
 
 
 def receive(
     files: Iterator[tuple[str, Iterator[bytes]]],
     series: Series,
-    folder: Path,
+    partial: Partial,
     watch: Watch,
     progress: Meter,
 ) -> Received:
-    """Judge each file (name, chunks); write it under its SOPInstanceUID.
+    """Judge each file of a zip and hold it under its SOPInstanceUID.
+
+    What is held already is compared, and kept as it lies when it is the same.
 
     Raises
     ------
     CorruptData, WrongSeries, UnsafeArchive
-        Among them is something that must not be kept.
+        Among them is something that must not be kept; what was verified stays
+        held, but for what its checksum calls wrong.
     StorageError
         The disk is full or not writable.
     """
@@ -79,31 +95,59 @@ def receive(
     for name, pieces in files:
         is_licence = name.rpartition("/")[2].upper() == LICENCE
         is_checksums = name.rpartition("/")[2].lower() == CHECKSUMS
-        part = folder / "part"
+        part = partial.folder / "zip.part"
         most = _MAX_TEXT if is_licence or is_checksums else None
-        size, digest, md5 = write(pieces, part, watch, progress, most)
+        one = write(pieces, part, watch, progress, most)
         if is_checksums:
-            compare_checksums(part, received.md5, series.series_uid)
+            _compare_checksums(part, received, partial, series)
             part.unlink()
             continue
         if is_licence:
-            final = LICENCE
-            if (folder / final).exists():
+            if LICENCE in received.names.values():
                 raise UnsafeArchive(f"Two licence texts arrived ({name}).")
+            final = LICENCE
         else:
             uid = instance_uid(part, name, series.series_uid)
             if uid in received.uids:
                 raise UnsafeArchive(f"Instance {uid} arrived twice ({name}).")
             received.uids.add(uid)
-            received.bytes += size
-            received.md5[name] = md5
+            received.bytes += one.size
             final = f"{uid}.dcm"
-        with storing(part):
-            part.rename(folder / final)
-        received.files.append({"name": final, "size": size, "sha256": digest})
+        received.names[name] = final
+        _hold(partial, part, replace(one, name=final, origin=name))
         watch.alive()
     progress(0, now=True)
     return received
+
+
+def _hold(partial: Partial, part: Path, one: Verified) -> None:
+    if partial.files.get(one.name) == one:
+        part.unlink()
+    else:
+        partial.hold(part, one)
+
+
+def _compare_checksums(
+    table: Path, received: Received, partial: Partial, series: Series
+) -> None:
+    """Drop what the archive's list of checksums calls wrong.
+
+    Raises
+    ------
+    CorruptData
+        Something was dropped, or the list cannot be read.
+    """
+    md5 = {name: partial.files[kept].md5 for name, kept in received.names.items()}
+    wrong = differing(table, md5, series.series_uid)
+    if not wrong:
+        return
+    partial.drop(received.names[name] for name in wrong)
+    raise CorruptData(
+        f"{wrong[0]} of series {series.series_uid} is not what the archive holds: "
+        f"its checksum differs{f' (and {len(wrong) - 1} more)' if wrong[1:] else ''}.",
+        "Nothing of it was kept; try again.",
+        wrong=len(wrong),
+    )
 
 
 def write(
@@ -112,13 +156,28 @@ def write(
     watch: Watch,
     progress: Meter,
     max_bytes: int | None,
-) -> tuple[int, str, str]:
-    """Write chunks to a new file; return its size, SHA-256 and MD5."""
+    *,
+    start: int = 0,
+) -> Verified:
+    """Write chunks to a file; return its size and hashes.
+
+    Parameters
+    ----------
+    start : int
+        Bytes of `part` that are there already, and are hashed with the rest.
+    """
     digest = hashlib.sha256()
     md5 = hashlib.md5(usedforsecurity=False)  # what the archive sends
     size = 0
     seen_alive = 0
-    with storing(part), part.open("wb") as stream:
+    with storing(part), part.open("r+b" if start else "wb") as stream:
+        while size < start:
+            piece = stream.read(min(1 << 20, start - size))
+            if not piece:
+                break
+            size += len(piece)
+            digest.update(piece)
+            md5.update(piece)
         for chunk in chunks:
             watch.token.raise_if_cancelled()
             size += len(chunk)
@@ -131,7 +190,7 @@ def write(
             if size - seen_alive >= ALIVE:
                 seen_alive = size
                 watch.alive()
-    return size, digest.hexdigest(), md5.hexdigest()
+    return Verified(part.name, size, digest.hexdigest(), md5.hexdigest())
 
 
 @contextmanager

@@ -8,16 +8,16 @@ order does not matter.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.threads import side_by_side
 from napari_tcia.errors import CorruptData
 from napari_tcia.volume.codecs import decoded, require_decoder, stored_dtype
 from napari_tcia.volume.elements import DEFLATED
@@ -118,32 +118,11 @@ def _read(
         token.raise_if_cancelled()
         return _fill(array, present, chunk, ready, token)
 
-    for chunk, damaged in _side_by_side(
-        work, chunks, _READERS if native else _DECODERS
-    ):
+    for chunk, damaged in side_by_side(work, chunks, _READERS if native else _DECODERS):
         lost += damaged
         done += len(chunk)
         report(Progress("Reading slices", done, total, "slices", uid))
     return Pixels(array, present, tuple(lost))
-
-
-def _side_by_side(
-    work: Callable[[list[Job]], list[Header]],
-    chunks: Iterable[list[Job]],
-    threads: int,
-) -> Iterator[tuple[list[Job], list[Header]]]:
-    """Results of `work` as they come; an error ends it, once all threads stopped."""
-    waiting = iter(chunks)
-    running: dict[Future[list[Header]], list[Job]] = {}
-    with ThreadPoolExecutor(threads) as pool:
-        for chunk in islice(waiting, 2 * threads):
-            running[pool.submit(work, chunk)] = chunk
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield running.pop(future), future.result()
-                for chunk in islice(waiting, 1):
-                    running[pool.submit(work, chunk)] = chunk
 
 
 def _is_plain(header: Header) -> bool:

@@ -1,0 +1,90 @@
+"""Instances that a zip left out, each asked for on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from napari_tcia.core.model import AccessGrant, Series
+from napari_tcia.core.sources import InstanceSource
+from napari_tcia.errors import ArchiveError, CorruptData, NothingFound, WrongSeries
+from napari_tcia.transfer.attempts import Watch, pause_after
+from napari_tcia.transfer.instance import instance_uid
+from napari_tcia.transfer.partial import Partial
+from napari_tcia.transfer.receive import Meter, write
+
+MOST = 64
+"""Instances that are fetched one by one at most: a request for each costs more than
+its bytes."""
+_SHARE = 0.2
+
+
+def is_few(missing: Collection[str], of: int) -> bool:
+    """Whether `missing` instances are better fetched singly than with all others."""
+    return 0 < len(missing) <= min(MOST, max(4, _SHARE * of))
+
+
+def fetch_singly(
+    missing: Collection[str],
+    series: Series,
+    source: InstanceSource,
+    grant: AccessGrant,
+    partial: Partial,
+    watch: Watch,
+    progress: Meter,
+    attempts: int,
+    pause: float,
+) -> None:
+    """Fetch and hold some instances of a series.
+
+    Each is compared with the MD5 that the archive tells for it, if it does.
+
+    Raises
+    ------
+    ArchiveError
+        One could not be had in `attempts` tries.
+    CorruptData, WrongSeries
+        One is not what was asked for.
+    """
+    for uid in sorted(missing):
+        for attempt in range(1, attempts + 1):
+            try:
+                _fetch(uid, series, source, grant, partial, watch, progress)
+                break
+            except (ArchiveError, CorruptData) as error:
+                watch.token.wait(pause_after(error, attempt, attempts, pause))
+        watch.alive()
+
+
+def _fetch(
+    uid: str,
+    series: Series,
+    source: InstanceSource,
+    grant: AccessGrant,
+    partial: Partial,
+    watch: Watch,
+    progress: Meter,
+) -> None:
+    part = partial.folder / "single.part"
+    name = f"{uid}.dcm"
+    with source.open_instance(series.series_uid, uid, grant, watch.token) as chunks:
+        one = write(chunks, part, watch, progress, None)
+    found = instance_uid(part, name, series.series_uid)
+    if found != uid:
+        raise WrongSeries(
+            f"The archive sent instance {found} where {uid} was asked for.",
+            "Nothing of it was kept; report it to the archive.",
+            expected=uid,
+            found=found,
+        )
+    try:
+        told = source.md5_of(uid, watch.token)
+    except (ArchiveError, NothingFound):
+        told = None  # then count and bytes of the series decide alone
+    if told is not None and told != one.md5:
+        raise CorruptData(
+            f"Instance {uid} of series {series.series_uid} is not what the archive "
+            "holds: its checksum differs.",
+            "Nothing of it was kept; try again.",
+        )
+    partial.hold(part, replace(one, name=name))
