@@ -109,6 +109,10 @@ _POOLS = {"http": _PoolHTTP, "https": _PoolHTTPS}
 
 
 class _WatchedAdapter(HTTPAdapter):
+    def __init__(self) -> None:
+        # One session serves all threads, each with a connection of its own.
+        super().__init__(pool_maxsize=16)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS

@@ -8,7 +8,6 @@ alone.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from napari_tcia.archive.answers import (
     range_of,
     within,
 )
+from napari_tcia.archive.budget import Budget
 from napari_tcia.archive.connection import Call, new_session
 from napari_tcia.core.model import AccessGrant
 from napari_tcia.core.settings import Settings, is_loopback, netloc
@@ -59,9 +59,10 @@ class Reply:
 
 
 class Transport:
-    """HTTP to the configured services.
+    """HTTP to the configured services; safe to share between threads.
 
-    One `requests.Session` per thread; safe to share between threads.
+    Few bodies are streamed from one host at a time, and a host that asks for a
+    pause gets it from all threads.
 
     Parameters
     ----------
@@ -84,14 +85,12 @@ class Transport:
         self.settings = settings
         self._timeout = (connect_timeout, read_timeout)
         self._backoff = backoff
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._session = new_session()
+        self._budget = Budget()
 
     def close(self) -> None:
-        """Close the idle connections of all threads."""
-        while self._sessions:
-            self._sessions.pop().close()
-        self._local = threading.local()
+        """Close the idle connections."""
+        self._session.close()
 
     def get(
         self,
@@ -174,9 +173,12 @@ class Transport:
             self._check_below(target, below)
 
         token = token or CancelToken()
-        with self._open(
-            "GET", _with_query(url, params), token, allowed, headers=range_of(span)
-        ) as response:
+        with (
+            self._budget.turn(self._service(url), token),
+            self._open(
+                "GET", _with_query(url, params), token, allowed, headers=range_of(span)
+            ) as response,
+        ):
             yield within(response, chunks_of(response, token), span)
 
     def is_pixel_request(self, url: str) -> bool:
@@ -193,6 +195,12 @@ class Transport:
             return False  # several services under one address
         listing = "list-type" in parse_qs(parts.query) and len(rest) == 1
         return not ("idc" in services and listing)
+
+    def _service(self, url: str) -> str:
+        """Host and service that an address belongs to: what is asked politely."""
+        host = netloc(url)
+        names = sorted(self._services(host, _segments(urlsplit(url).path)))
+        return f"{host} {' '.join(names)}"
 
     def _services(self, host: str, path: list[str]) -> frozenset[str]:
         """Names of the services whose base is the longest that `path` lies under."""
@@ -310,6 +318,7 @@ class Transport:
             for _ in range(MAX_REDIRECTS + 1):
                 self._check_host(url)
                 allowed(url)
+                self._budget.wait(self._service(url), token)
                 response = self._send(method, url, call, **request)
                 target = response.headers.get("Location", "")
                 if not (300 <= response.status_code < 400 and target):
@@ -321,7 +330,13 @@ class Transport:
                 url = urljoin(response.url, target)
             else:
                 raise UnexpectedReply(f"{netloc(url)} redirects without end.")
-            check_status(response, token)
+            try:
+                check_status(response, token)
+            except ArchiveError as error:
+                asked = float(error.numbers.get("retry_after") or 0)
+                if asked <= LONGEST_WAIT:  # nobody waits for longer ones
+                    self._budget.pause(self._service(response.url), asked)
+                raise
             yield response
         finally:
             forget()
@@ -344,7 +359,7 @@ class Transport:
     def _send(
         self, method: str, url: str, call: Call, **request: Any
     ) -> requests.Response:
-        session = self._session()
+        session = self._session
         # Proxies and REQUESTS_CA_BUNDLE are taken from the environment here.
         options = session.merge_environment_settings(url, {}, True, None, None)
         if is_loopback(urlsplit(url).hostname):
@@ -358,14 +373,6 @@ class Transport:
         except requests.RequestException as error:
             call.token.raise_if_cancelled()
             raise connection_error(error, netloc(url)) from error
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = new_session()
-            self._local.session = session
-            self._sessions.append(session)
-        return session
 
 
 def _with_query(url: str, params: Mapping[str, str] | None) -> str:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from napari_tcia.errors import Cancelled
+
+_LOOK = 0.05
+"""Seconds between two looks of paused work."""
 
 
 class CancelToken:
     """A one-way switch that long work looks at, with hooks for what blocks.
 
     A thread that waits on a socket cannot look; it registers a callback (for
-    example, closing that socket) which `cancel` runs at once.
+    example, closing that socket) which `cancel` runs at once. Work that looks
+    while the token is paused waits until it goes on, or is cancelled.
+
+    Parameters
+    ----------
+    parent : CancelToken, optional
+        Whose cancel and pause this token follows; see `child`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parent: CancelToken | None = None) -> None:
+        self._parent = parent
+        self._paused = False
         self._event = threading.Event()
         # Reentrant: a signal may cancel while this thread registers a hook.
         self._lock = threading.RLock()
@@ -36,8 +48,34 @@ class CancelToken:
         for hook in hooks:
             hook()
 
+    @contextmanager
+    def child(self) -> Iterator[CancelToken]:
+        """A token for a part of the work, which follows this one and may end alone."""
+        token = CancelToken(self)
+        forget = self.on_cancel(token.cancel)
+        try:
+            yield token
+        finally:
+            forget()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the work is to wait."""
+        parent = self._parent is not None and self._parent.paused
+        return self._paused or parent
+
+    def pause(self) -> None:
+        """Have the work wait where it looks next."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Have the work go on."""
+        self._paused = False
+
     def raise_if_cancelled(self) -> None:
-        """Raise `Cancelled` once the switch is thrown."""
+        """Raise `Cancelled` once the switch is thrown; wait while paused."""
+        while self.paused and not self._event.wait(_LOOK):
+            pass
         if self._event.is_set():
             raise Cancelled
 
@@ -78,6 +116,8 @@ class Progress:
         ``"bytes"``, ``"slices"``, ``"files"`` ...
     series_uid : str
         The series worked on, or empty.
+    parts : tuple of Progress
+        Of several series under way at once: each of them.
     """
 
     stage: str
@@ -85,6 +125,7 @@ class Progress:
     total: int = 0
     unit: str = ""
     series_uid: str = ""
+    parts: tuple[Progress, ...] = ()
 
     @property
     def fraction(self) -> float | None:

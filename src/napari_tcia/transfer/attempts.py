@@ -32,7 +32,7 @@ class Watch:
     """A token that is cancelled with another one, or when nothing arrives."""
 
     def __init__(self, token: CancelToken, patience: float) -> None:
-        self.token = CancelToken()
+        self.token = CancelToken(token)
         self.expired = False
         self._patience = patience
         self._alive = time.monotonic()
@@ -52,6 +52,8 @@ class Watch:
     def _run(self) -> None:
         left = self._patience
         while not self._over.wait(max(left, 0.001)):
+            if self.token.paused:
+                self.alive()  # nothing is expected to arrive
             left = self._alive + self._patience - time.monotonic()
             if left <= 0:
                 self.expired = True

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial as partial_of
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,9 @@ def fetch_objects(
     keys = {one.key for one in listed}
     partial.drop([v.name for v in partial.files.values() if v.origin not in keys])
     there = {held.origin for held in partial.files.values()}
-    inner = CancelToken()
-    forget = watch.token.on_cancel(inner.cancel)
     lock = threading.Lock()
 
-    def fetch(one: BucketObject) -> None:
+    def fetch(one: BucketObject, inner: CancelToken) -> None:
         part = partial.folder / f"{one.key.rpartition('/')[2]}.object"
         got = _bring(
             one, part, series, source, grant, watch, inner, progress, attempts, pause
@@ -110,11 +109,9 @@ def fetch_objects(
 
     progress(0, now=True)
     wanted = [one for one in listed if one.key not in there]
-    try:
-        for _ in side_by_side(fetch, wanted, THREADS, inner):
+    with watch.token.child() as inner:
+        for _ in side_by_side(partial_of(fetch, inner=inner), wanted, THREADS, inner):
             pass
-    finally:
-        forget()
     progress(0, now=True)
 
 
