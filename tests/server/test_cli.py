@@ -297,7 +297,12 @@ def _z(path):
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("short-zip", 5), ("cut", 5), ("html-200", 5), ("wrong-series", 6)],
+    [
+        ("short-zip+error-500@path=getSingleImage", 5),
+        ("cut", 5),
+        ("html-200", 5),
+        ("wrong-series", 6),
+    ],
 )
 def test_faulty_downloads_leave_nothing(call, at, fault, code, tmp_path):
     with EmbeddedArchive(cases=1, fault=fault) as faulty:
@@ -309,6 +314,19 @@ def test_faulty_downloads_leave_nothing(call, at, fault, code, tmp_path):
     assert answer["error"]["message"]
     assert answer["series"][0]["state"] == "failed"
     assert list((tmp_path / "home" / "store").rglob("*.dcm")) == []
+
+
+def test_what_a_short_zip_lacks_is_fetched_singly(call, at, tmp_path):
+    with EmbeddedArchive(cases=1, fault="short-zip") as faulty:
+        at(faulty)
+        assert call("accept", COLLECTION, "--yes", "--name", "n")[0] == 0
+        _, case = a_case(call)
+        code, answer = call("get", case["CT"]["series_uid"], "--source", "nbia")
+        asked = [r.path for r in faulty.log if "getSingleImage" in r.path]
+    assert code == 0, answer
+    (row,) = answer["series"]
+    assert (row["state"], row["files"]) == ("done", case["CT"]["images"])
+    assert 0 < len(asked) < row["files"] / 2
 
 
 def test_licence_change_asks_again(call, accepted, at, archive, tmp_path):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from napari_tcia.app import agree
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
 from napari_tcia.app.services import Services
 from napari_tcia.app.sources import Bring, Source
+from napari_tcia.app.together import Together
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.core.model import (
     AccessGrant,
@@ -21,6 +24,7 @@ from napari_tcia.core.model import (
     Terms,
 )
 from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.core.threads import side_by_side
 from napari_tcia.errors import (
     EXIT_ORDER,
     ArchiveError,
@@ -38,6 +42,8 @@ from napari_tcia.transfer.store import Store
 
 SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
 """Supplementary annotation files, by collection, at the base of `files`."""
+SIDE_BY_SIDE = 3
+"""Series that are fetched at the same time."""
 MANIFESTS = (".tcia", ".s5cmd", ".csv")
 
 
@@ -227,7 +233,7 @@ def get(
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Listing[Fetched]:
-    """Fetch `series`, each on its own: one failure does not undo another.
+    """Fetch `series`, some side by side: one failure does not undo another.
 
     Terms are read once, when something has to be fetched; the ledger is asked
     again for every series.
@@ -260,47 +266,51 @@ def get(
         )
     store = Store(out) if out else services.store
     host = services.settings.archive_host
-    rows: list[Fetched] = []
-    issues: list[Issue] = []
-    whole: dict[str, Series] = {}
-    shown: tuple[Terms, ...] = ()
+    wanted = tuple(dict.fromkeys(series))
+    together = Together(wanted, report)
+    shown = _Shown(services, wanted, report, token)
     silence: dict[str, ArchiveError] = {}
-    for one in dict.fromkeys(series):
-        token.raise_if_cancelled()
+
+    def fetch(one: Series) -> tuple[Fetched, tuple[Issue, ...]]:
+        doubts: list[Issue] = []
         try:
             if store.find(host, one.series_uid):
                 # As it is listed today, and before its files are read to be verified.
                 gate.recheck(one, host, services.ledger)
             if kept := find_whole(one, host, store, token):
                 gate.recheck(kept, host, services.ledger)
-                rows.append(_row(kept, "present"))
-            else:
-                shown = shown or agree.terms(
-                    services, series, report=report, token=token
-                )
-                access = gate.grant([one], shown, services.ledger)
-                done = _released(services, one, shown, store, token)
-                if done is None:
-                    bring = Bring(services, access, store, silence, report, token)
-                    done = bring(one, source, issues)
-                rows.append(_row(done, "done"))
-            whole.setdefault(one.collection, one)
+                return _row(kept, "present"), ()
+            access = gate.grant([one], shown(), services.ledger)
+            done = _released(services, one, shown(), store, token)
+            if done is None:
+                bring = Bring(services, access, store, silence, together, token)
+                done = bring(one, source, doubts)
+            return _row(done, "done"), tuple(doubts)
         except TciaError as error:
-            rows.append(Fetched(one.series_uid, "failed", error=error))
-            issues.append(as_issue(error))
+            failed = Fetched(one.series_uid, "failed", error=error)
+            return failed, (*doubts, as_issue(error))
+        finally:
+            together.ended(one.series_uid)
+
+    with token.child() as inner:
+        ended = dict(side_by_side(fetch, wanted, SIDE_BY_SIDE, inner))
+    token.raise_if_cancelled()
+    rows = [ended[one][0] for one in wanted]
+    issues = [issue for one in wanted for issue in ended[one][1]]
+    whole: dict[str, Series] = {}
+    for one, row in zip(wanted, rows, strict=True):
+        if row.error is None:
+            whole.setdefault(one.collection, one)
     for collection, one in whole.items():
         for name in SUPPLEMENTS.get(collection, ()):
             if store.find_file(host, name):
                 continue
             try:
-                shown = shown or agree.terms(
-                    services, series, report=report, token=token
-                )
                 fetch_file(
                     name,
                     collection,
                     services.nbia,
-                    gate.grant([one], shown, services.ledger),
+                    gate.grant([one], shown(), services.ledger),
                     store,
                     report=report,
                     token=token,
@@ -316,6 +326,27 @@ def get(
                     )
                 )
     return Listing(tuple(rows), tuple(issues))
+
+
+class _Shown:
+    """The terms of some series, read once, when one of them needs them."""
+
+    def __init__(
+        self,
+        services: Services,
+        series: Sequence[Series],
+        report: Report,
+        token: CancelToken,
+    ) -> None:
+        self._read = partial(agree.terms, services, series, report=report, token=token)
+        self._lock = threading.Lock()
+        self._terms: tuple[Terms, ...] | None = None
+
+    def __call__(self) -> tuple[Terms, ...]:
+        with self._lock:
+            if self._terms is None:
+                self._terms = tuple(self._read())
+            return self._terms
 
 
 def held(

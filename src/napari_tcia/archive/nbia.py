@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ class Nbia:
         self._transport = transport
         self._settings = settings
         self.host = settings.archive_host
-        self._has_checksums = True
+        self._has_checksums: bool | None = None  # not known yet
+        self._asking = threading.Lock()
 
     def collections(self, token: CancelToken | None = None) -> tuple[Collection, ...]:
         """All public collections with their number of patients."""
@@ -209,15 +211,19 @@ class Nbia:
     ) -> Iterator[Iterator[bytes]]:
         """Ask for checksums, unless the archive has said that it has none."""
         with ExitStack() as stack:
-            if self._has_checksums:
-                try:
-                    chunks = stack.enter_context(stream(IncludeMD5="Yes"))
-                except UnexpectedReply as error:
-                    # A parameter of late 2025; older archives refuse it by name.
-                    if "IncludeMD5" not in error.message:
-                        raise
-                    self._has_checksums = False
-            if not self._has_checksums:
+            with ExitStack() as first:
+                if self._has_checksums is None:
+                    first.enter_context(self._asking)  # one finds out for all
+                if self._has_checksums is not False:
+                    try:
+                        chunks = stack.enter_context(stream(IncludeMD5="Yes"))
+                        self._has_checksums = True
+                    except UnexpectedReply as error:
+                        # A parameter of late 2025; older archives refuse it by name.
+                        if "IncludeMD5" not in error.message:
+                            raise
+                        self._has_checksums = False
+            if self._has_checksums is False:
                 chunks = stack.enter_context(stream())
             yield chunks
 

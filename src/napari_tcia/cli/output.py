@@ -84,14 +84,26 @@ def size(count: int | None) -> str:
 def progress(as_json: bool) -> Iterator[Callable[[Progress], None]]:
     """A report function that draws a bar on stderr where someone looks."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
         yield lambda moment: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
 
