@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_tcia.app.fetch import SIDE_BY_SIDE
 from small_archive import OTHER, UID, Answer, as_json, part10, zipped
 from strict_archive import CC_BY_3, instances, row
 

@@ -124,6 +124,12 @@ class TaskRunner(QObject):
         """Whether a task of this kind has not ended yet."""
         return kind in self._tasks
 
+    def pause(self, kind: str, paused: bool) -> None:
+        """Have the task of this kind wait, or go on."""
+        if kind in self._tasks:
+            _, worker = self._tasks[kind]
+            (worker.token.pause if paused else worker.token.resume)()
+
     def cancel(self, kind: str) -> None:
         """Stop the task of this kind; its `on_done` gets `Stopped` at once."""
         if kind in self._tasks:

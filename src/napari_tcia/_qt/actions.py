@@ -80,7 +80,7 @@ class Actions(QObject):
                 self._work.say("No annotation series is listed for this selection.")
                 return
             done = partial(self._downloaded, series)
-            self._start("Downloading", fetch.get, series, then=done)
+            self._start("Downloading", fetch.get, series, then=done, kind="download")
 
         self._with_terms(rows, begin, "Accept and download", part)
 
@@ -240,9 +240,18 @@ class Actions(QObject):
         func: Callable[..., Any],
         *args: Any,
         then: Callable[[Any], None],
+        kind: str = "open",
     ) -> None:
-        again = partial(self._start, words, func, *args, then=then)
-        self._work.start("open", words, func, *args, on_done=then, retry=again)
+        again = partial(self._start, words, func, *args, then=then, kind=kind)
+        self._work.start(
+            kind,
+            words,
+            func,
+            *args,
+            on_done=then,
+            retry=again,
+            queued=kind == "download",
+        )
 
 
 def _write(

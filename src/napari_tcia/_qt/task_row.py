@@ -20,6 +20,9 @@ from napari_tcia._qt.style import SPACING, Note, described
 from napari_tcia.app.state import size_text
 from napari_tcia.core.task import Outcome, Progress, Report
 
+PARTS = 4
+"""Series under way that are shown by name."""
+
 
 class Runner(Protocol):
     """Runs one task per kind beside the window."""
@@ -37,6 +40,9 @@ class Runner(Protocol):
 
     def cancel(self, kind: str) -> None:
         """Stop the task of this kind."""
+
+    def pause(self, kind: str, paused: bool) -> None:
+        """Have the task of this kind wait, or go on."""
 
     def running(self, kind: str) -> bool:
         """Whether one runs."""
@@ -83,6 +89,8 @@ class TaskRow(QWidget):
     """Shows one task; asks for its end."""
 
     cancelled = Signal()
+    paused = Signal(bool)
+    """To wait, or to go on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -98,16 +106,30 @@ class TaskRow(QWidget):
         self.cancel_button = QPushButton("Cancel")
         described(self.cancel_button, "Cancel", "Stop; what is complete stays (Esc)")
         self.cancel_button.clicked.connect(self.cancelled)
+        self.pause_button = QPushButton("Pause")
+        self.pause_button.setCheckable(True)
+        described(
+            self.pause_button, "Pause", "Wait with the download; a second press goes on"
+        )
+        self.pause_button.toggled.connect(self._pause)
+        self.parts = Note(size=11)
+        self.parts.setWordWrap(False)
+        self.parts.setAccessibleName("Series under way")
+        self.waiting = Note(size=11)
+        self.waiting.say("")
         left = QVBoxLayout()
         left.setSpacing(4)
         left.addWidget(self.stage)
         left.addWidget(self.bar)
         left.addWidget(self.amount)
+        left.addWidget(self.parts)
+        left.addWidget(self.waiting)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
         layout.addLayout(left, 1)
-        layout.addWidget(self.cancel_button)
+        layout.addWidget(self.pause_button, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.cancel_button, 0, Qt.AlignmentFlag.AlignTop)
         self.setVisible(False)
 
     def begin(self, stage: str) -> None:
@@ -115,6 +137,9 @@ class TaskRow(QWidget):
         self._rate = Rate()
         self.stage.setText(stage)
         self.amount.setText("")
+        self.parts.say("")
+        self.pause_button.setVisible(False)
+        self.pause_button.setChecked(False)
         self.bar.setRange(0, 0)
         self.setVisible(True)
 
@@ -123,11 +148,26 @@ class TaskRow(QWidget):
         rate = self._rate.update(progress, time.monotonic())
         self.stage.setText(progress.stage)
         self.amount.setText(describe(progress, rate))
+        self.parts.say("\n".join(map(_part, progress.parts[:PARTS])))
+        self.pause_button.setVisible(progress.unit == "bytes")
         fraction = progress.fraction
         self.bar.setRange(0, 0 if fraction is None else 1000)
         if fraction is not None:
             self.bar.setValue(round(1000 * fraction))
 
+    def _pause(self, paused: bool) -> None:
+        self.pause_button.setText("Go on" if paused else "Pause")
+        if paused:
+            self.amount.setText("Paused")
+        self._rate = Rate()  # the pause is no slowness
+        self.paused.emit(paused)
+
     def end(self) -> None:
         """Disappear."""
         self.setVisible(False)
+
+
+def _part(progress: Progress) -> str:
+    """One series of several, as a line."""
+    amount = describe(progress, None)
+    return f"{progress.stage}: {amount}" if amount else progress.stage

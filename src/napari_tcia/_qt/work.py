@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QDialog,
     QHBoxLayout,
@@ -45,6 +47,7 @@ class Work(QWidget):
         self.services = services
         self._runner = runner
         self._words: dict[str, str] = {}
+        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
         self._retry: Callable[[], None] | None = None
 
         self.problem = Note(meaning="warn")
@@ -66,6 +69,7 @@ class Work(QWidget):
         line.addWidget(self.retry_button, 0, Qt.AlignmentFlag.AlignTop)
         self.task = TaskRow()
         self.task.cancelled.connect(self.cancel)
+        self.task.paused.connect(self._pause)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
@@ -81,12 +85,20 @@ class Work(QWidget):
         *args: Any,
         on_done: Callable[[Any], None],
         retry: Callable[[], None] | None = None,
+        queued: bool = False,
     ) -> None:
         """Run ``func(services, *args, report=, token=)``; give its value on.
 
-        A task of the same kind that still runs is given up without a word. An
-        error is shown with `retry`.
+        A task of the same kind that still runs is given up without a word, or
+        waited for if this one is to be `queued`. An error is shown with `retry`.
         """
+        if queued and kind in self._words:
+            begin = partial(
+                self.start, kind, words, func, *args, on_done=on_done, retry=retry
+            )
+            self._waiting.append((kind, begin))
+            self._tell_waiting()
+            return
         try:
             services = self.services()
         except TciaError as error:
@@ -119,7 +131,8 @@ class Work(QWidget):
         return self._runner.running(kind)
 
     def cancel(self) -> None:
-        """Stop what is running; what is complete stays."""
+        """Stop what is running and forget what waits; what is complete stays."""
+        self._waiting.clear()
         for kind in list(self._words):
             self._runner.cancel(kind)
 
@@ -152,6 +165,26 @@ class Work(QWidget):
         elif isinstance(outcome, Stopped):
             self.say("Cancelled. What was complete stays.", meaning="muted")
         self.changed.emit()
+        # Once the value of this one was given on, which may start something.
+        QTimer.singleShot(0, self._next)
+
+    def _next(self) -> None:
+        """Start what has waited longest, if its kind is free now."""
+        if self._waiting and self._waiting[0][0] not in self._words:
+            said = (self.problem.text(), self.retry_button.isVisible())
+            self._waiting.popleft()[1]()
+            if said[0]:  # how the one before ended is still worth reading
+                self.say(said[0], retry=said[1])
+            self._tell_waiting()
+
+    def _tell_waiting(self) -> None:
+        count = len(self._waiting)
+        words = f"{count} more download{'s' if count > 1 else ''} in the queue"
+        self.task.waiting.say(words if count else "")
+
+    def _pause(self, paused: bool) -> None:
+        for kind in self._words:
+            self._runner.pause(kind, paused)
 
     def _show_details(self) -> None:
         window = QDialog(self.window())

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,6 @@ from napari_tcia.cli.output import (
     cancelling,
     emit,
     exit_for,
-    failure,
     licence_of,
     progress,
     say,
@@ -308,42 +307,3 @@ def ledger(
         if verify and not issues:
             typer.echo(f"{len(records)} records, chain intact.")
     raise typer.Exit(6 if any(i.level == "error" for i in issues) else 0)
-
-
-def get(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET...")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of your own.")
-    ] = None,
-    source: Annotated[
-        Literal["auto", "nbia", "idc"],
-        typer.Option(help="NBIA, and IDC where that fails (auto), or one alone."),
-    ] = "auto",
-    json_: Json = False,
-) -> None:
-    """Download series UIDs, patients or manifests, verified."""
-    from napari_tcia.app import fetch
-    from napari_tcia.app.services import Services
-
-    services = Services.open()
-    with cancelling() as token, progress(json_) as report:
-        series, doubts, unknown = fetch.resolve_all(services, targets, token=token)
-        rows = fetch.get(
-            services, series, out=out, source=source, report=report, token=token
-        )
-    issues = (*doubts, *rows.issues)
-    decisive = fetch.first_error([*unknown, *(r.error for r in rows if r.error)])
-    columns = ("series_uid", "state", "path", "files", "bytes", "source")
-    if json_:
-        answer: dict[str, Any] = {
-            "series": [{c: getattr(row, c) for c in columns} for row in rows],
-            "issues": issues,
-        }
-        if decisive:
-            answer["error"] = failure(decisive)
-        emit(answer)
-    else:
-        for row in rows:
-            typer.echo(f"{row.state}: {row.series_uid} {row.path or ''}")
-        tell_issues(issues)
-    raise typer.Exit(decisive.exit_code if decisive else 0)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from napari_tcia import __version__
-from napari_tcia.cli import archive, cases, window
+from napari_tcia.cli import archive, cases, transfer, window
 from napari_tcia.cli.output import emit, failure, say
 from napari_tcia.errors import Cancelled, TciaError, UsageError
 
@@ -31,7 +31,7 @@ for command in (
     archive.accept,
     archive.revoke,
     archive.ledger,
-    archive.get,
+    transfer.get,
     cases.inspect,
     cases.nodes,
     cases.cite,
