@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tcia.app import agree
 from napari_tcia.app import case as _case
+from napari_tcia.app import decoded as _decoded
 from napari_tcia.app import fetch as _fetch
 from napari_tcia.app import search as _search
 from napari_tcia.app.folder import admit, credited
@@ -188,6 +189,14 @@ def read_volume(
     Volume
         ``array`` (k, j, i), ``affine`` (k, j, i, 1) to LPS mm.
 
+    Notes
+    -----
+    A stored series is opened from its decoded copy where there is one, without
+    waiting for the checksum of its pixels: that is computed behind. Annotation,
+    measuring and export wait for it; should it be wrong, they raise `CorruptData`,
+    a `RuntimeWarning` says so, and the copy is gone. ``volume.confirm()`` waits for
+    it in a program of your own. The array is read-only.
+
     Raises
     ------
     NoDicom, MixedSeries, BrokenGeometry, CorruptData, UnsupportedData
@@ -197,10 +206,20 @@ def read_volume(
     """
     services = Services.open()
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+    kept = services.store.at(paths[0]) if len(paths) == 1 else None
+    whole = kept is not None and paths[0].resolve() == kept.path.resolve()
+    if kept and whole and series_uid in (None, kept.series.series_uid):
+        opened = _decoded.read_kept(
+            services,
+            kept,
+            report=report or silent,
+            token=token,
+            allow_fail=allow_fail,
+            choices=choices,
+        )
+        return _decoded.at_once(opened)
     for one in paths:
         admit(services, one)
-    whole = len(paths) == 1 and paths[0].is_dir()
-    kept = services.store.at(paths[0]) if whole else None
     volume = _read.read_volume(
         paths if len(paths) > 1 else paths[0],
         series_uid=series_uid,
@@ -208,7 +227,6 @@ def read_volume(
         token=token,
         allow_fail=allow_fail,
         choices=choices,
-        declared_images=kept.series.images if kept else None,
     )
     return credited(services, volume)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_tcia.app.decoded import damage, has_copy, read_kept
 from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
 from napari_tcia.app.folder import (
     admit,
@@ -138,7 +140,9 @@ def open_case(
             series = companions(services, series[0], token=token)
     else:
         series = tuple(target)
-    listing = get(services, series, report=report, token=token)
+    # What is shown of a series with a copy is the copy, which has a checksum itself.
+    vouched = functools.partial(has_copy, services, choices=choices)
+    listing = get(services, series, vouched=vouched, report=report, token=token)
     failed = [row.error for row in listing if row.error is not None]
     wanted = {s.series_uid: s for s in series}
     image_failed = [
@@ -249,9 +253,16 @@ def _open_own(
     left_out = _left_out(annotations, here)
     cases = tuple(
         _read(
-            place_of(image),
-            image.series_uid,
-            provenance_of(services, image),
+            read_volume(
+                place_of(image),
+                series_uid=image.series_uid,
+                report=report,
+                token=token,
+                allow_fail=True,
+                provenance=provenance_of(services, image),
+                declared_images=declared_images(services, image),
+                choices=choices,
+            ),
             [
                 (one, provenance_of(services, one))
                 for one in annotations
@@ -260,7 +271,6 @@ def _open_own(
             _masks(path) if alone_here else [],
             _points(path),
             name=name,
-            declared_images=declared_images(services, image),
             choices=choices,
             report=report,
             token=token,
@@ -339,49 +349,47 @@ def _read_stored(
             for name in SUPPLEMENTS.get(image.series.collection, ())
             if (found := services.store.find_file(image.archive_host, name))
         ]
-        case = _read(
-            image.path,
-            image.series.series_uid,
-            stored_facts(services, image),
-            beside,
-            [],
-            supplements,
-            name=image.series.patient_id,
-            declared_images=image.series.images,
-            choices=choices,
-            report=report,
-            token=token,
-        )
+        doubts = issues
+        opened = read_kept(services, image, choices=choices, report=report, token=token)
+        while True:
+            case = _read(
+                opened.volume,
+                beside,
+                [],
+                supplements,
+                name=image.series.patient_id,
+                choices=choices,
+                report=report,
+                token=token,
+            )
+            if opened.sound():
+                break
+            doubts += (damage(opened),)
+            opened = read_kept(
+                services,
+                image,
+                choices=choices,
+                report=report,
+                token=token,
+                afresh=True,
+            )
         cases.append(
-            dataclasses.replace(case, issues=case.issues + issues, place=image.path)
+            dataclasses.replace(case, issues=case.issues + doubts, place=image.path)
         )
     return tuple(cases)
 
 
 def _read(
-    files: Path | Sequence[Path],
-    series_uid: str,
-    provenance: Provenance,
+    volume: Volume,
     annotations: Iterable[tuple[SeriesHeaders, Provenance]],
     masks: Iterable[Path],
     point_sources: Sequence[Path],
     *,
     name: str,
-    declared_images: int | None = None,
     choices: Choices | None = None,
     report: Report,
     token: CancelToken,
 ) -> Case:
-    volume = read_volume(
-        files,
-        series_uid=series_uid,
-        report=report,
-        token=token,
-        allow_fail=True,
-        provenance=provenance,
-        declared_images=declared_images,
-        choices=choices,
-    )
     choices = choices or Choices()
     if volume.passport.verdict == "fail":
         # Shown, and refused for annotation, measuring and export.

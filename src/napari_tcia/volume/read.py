@@ -31,6 +31,9 @@ from napari_tcia.volume.passport import lay_out
 from napari_tcia.volume.pixels import read_pixels
 from napari_tcia.volume.resample import fill_gaps, straighten
 
+READER = 1
+"""Raised whenever the same files are read into another array, affine, passport or
+anything else of a `Volume`: decoded copies that were made before are not opened."""
 AIR_HU = -1024
 """Fills the place of a missing CT slice."""
 
@@ -206,13 +209,16 @@ def read_volume(
 
 
 def require_sound(volume: Volume, purpose: str) -> None:
-    """Refuse to build on a volume whose geometry failed.
+    """Refuse to build on a volume whose geometry failed, or whose pixels are damaged.
 
     Raises
     ------
     BrokenGeometry
         The passport's verdict is ``"fail"``.
+    CorruptData
+        It came from a decoded copy whose bytes are not those that were written.
     """
+    volume.confirm()
     if volume.passport.verdict == "fail":
         failed = [c for c in volume.passport.checks if c.verdict == "fail"]
         raise BrokenGeometry(
