@@ -312,12 +312,12 @@ def test_a_pause_costs_no_patience_and_goes_on(archive: SmallArchive, fetch):
     token = CancelToken()
     found = []
     thread = threading.Thread(
-        target=lambda: found.append(fetch(token=token, patience=0.6))
+        target=lambda: found.append(fetch(token=token, patience=2.0))
     )
     thread.start()
     assert gate.wait(5)
     token.pause()
-    thread.join(1.5)  # longer than the patience
+    thread.join(3.0)  # longer than the patience
     assert thread.is_alive()
     token.resume()
     thread.join(30)
