@@ -26,9 +26,11 @@ from napari_tcia.volume.elements import (
     IMPLICIT,
     NATIVE,
     More,
+    Template,
     Unusual,
     Walk,
     file_meta,
+    template,
     walk,
 )
 from napari_tcia.volume.instance import NOT_IMAGES, Header, tolerant
@@ -42,6 +44,9 @@ _EXPLICIT_META = (
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _FIRST_LOOK = 8 << 10
 _SECOND_LOOK = 1 << 20
+_ALIKE = 8
+_TEMPLATES = 64
+"""Templates that are tried on one file, and sizes of files that have some."""
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 _SHARED = {
@@ -114,10 +119,26 @@ class Memory:
         Decoded values of `_SHARED` and of `_VARIED`, by their raw bytes.
     agreed : dict
         By series, whether pydicom found the same in its first file.
+    templates : dict
+        By the size of the file, templates of the headers that were walked.
     """
 
     decoded: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     agreed: dict[bytes, bool] = field(default_factory=dict)
+    templates: dict[int, list[Template]] = field(default_factory=dict)
+
+    def known(self, start: bytes, size: int) -> Walk | None:
+        """What a walk would find, where a header like this one was walked."""
+        for one in self.templates.get(size, ()):
+            if found := one.match(start):
+                return found
+        return None
+
+    def keep(self, start: bytes, size: int, found: Walk) -> None:
+        """Remember how a header was walked, as long as that saves time."""
+        alike = self.templates.setdefault(size, [])
+        if len(alike) < _ALIKE and len(self.templates) <= _TEMPLATES:
+            alike += filter(None, [template(start, found)])
 
 
 def read_header(path: Path, memory: Memory | None = None) -> Header | None:
@@ -172,14 +193,17 @@ def _walked(
     path: Path, handle: int, start: bytes, size: int, memory: Memory
 ) -> Walk | None:
     """The header as walked, or None where pydicom has to read it."""
-    try:
+    found = memory.known(start, size)
+    if found is None:
         try:
-            found = walk(start, size, _TAGS)
-        except More:
-            start += os.read(handle, _SECOND_LOOK)
-            found = walk(start, size, _TAGS)
-    except (Unusual, More):
-        return None
+            try:
+                found = walk(start, size, _TAGS)
+            except More:
+                start += os.read(handle, _SECOND_LOOK)
+                found = walk(start, size, _TAGS)
+        except (Unusual, More):
+            return None
+        memory.keep(start, size, found)
     if found.values.get(0x00080060, b"").strip(b"\0 ").decode("latin1") in NOT_IMAGES:
         return None  # what it refers to lies in a sequence
     series = found.values.get(0x0020000E, b"")

@@ -8,9 +8,10 @@ opinion that costs a millisecond, where a wrong guess would cost a wrong voxel.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import BinaryIO
+from operator import itemgetter
+from typing import Any, BinaryIO
 
 IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -91,6 +92,90 @@ def walk(data: bytes, size: int, wanted: Container[int]) -> Walk:
             raise Unusual  # fragments where the syntax says there are none
         length = 1
     return Walk(syntax, values, offset, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Where the elements of one header lie, to be tried on others.
+
+    A header whose every tag, VR and length is equal, byte for byte and in its
+    place, would be walked along the same offsets: what is compared is all that
+    a walk goes by. One that differs anywhere is walked.
+    """
+
+    _struct: struct.Struct
+    _heads: Callable[[Any], tuple[bytes, ...]]
+    _expected: tuple[bytes, ...]
+    _values: Callable[[Any], tuple[bytes, ...]]
+    _tags: tuple[int, ...]
+    _found: Walk
+
+    def match(self, data: bytes) -> Walk | None:
+        """What a walk of `data` would find, None where it has to be walked."""
+        if len(data) < self._struct.size:
+            return None
+        parts = self._struct.unpack_from(data)
+        if self._heads(parts) != self._expected:
+            return None
+        found = self._found
+        return Walk(
+            found.transfer_syntax,
+            dict(zip(self._tags, self._values(parts), strict=True)),
+            found.pixel_offset,
+            found.pixel_bytes,
+        )
+
+
+def template(data: bytes, found: Walk) -> Template | None:
+    """Make a template of a header that was walked.
+
+    Returns
+    -------
+    Template or None
+        None where the header does not end in `data`, or a sequence lies in it
+        whose end has to be looked for.
+    """
+    if not 0 < found.pixel_offset <= len(data) or len(found.values) < 2:
+        return None
+    layout, tags = ["<132x"], []
+    heads: list[int] = []
+    values: list[int] = []
+    expected: list[bytes] = []
+    at, count = 132, 0
+    while at < found.pixel_offset:
+        group, element, vr, length = _explicit_short(data, at)
+        tag, head = group << 16 | element, 8
+        if group != 2 and found.transfer_syntax == IMPLICIT:
+            (length,) = _uint32(data, at + 4)
+        elif vr in _LONG_VRS:
+            (length,), head = _uint32(data, at + 8), 12
+        if tag == _SYNTAX:
+            head, length = head + length, 0  # its value has to be the same
+        layout.append(f"{head}s")
+        heads.append(count)
+        expected.append(data[at : at + head])
+        count += 1
+        at += head
+        if tag == PIXEL_DATA:
+            break
+        if length == _UNDEFINED:
+            return None
+        if tag in found.values:
+            layout.append(f"{length}s")
+            values.append(count)
+            tags.append(tag)
+            count += 1
+        else:
+            layout.append(f"{length}x")
+        at += length
+    return Template(
+        struct.Struct("".join(layout)),
+        itemgetter(*heads),
+        tuple(expected),
+        itemgetter(*values),
+        tuple(tags),
+        found,
+    )
 
 
 def file_meta(data: bytes, size: int) -> tuple[str, int]:

@@ -24,7 +24,8 @@ from napari_tcia.volume.elements import DEFLATED
 from napari_tcia.volume.instance import Header, tolerant
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
-_CHUNK = 16
+_CHUNK = 64
+_COMPRESSED_CHUNK = 16
 _READERS = 2
 _DECODERS = min(4, os.cpu_count() or 1)
 
@@ -158,7 +159,8 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         other_file = (
             bool(chunk) and not _is_plain(job[1]) and chunk[-1][1].path != job[1].path
         )
-        if len(chunk) == _CHUNK or other_file:
+        most = _CHUNK if _is_plain(job[1]) else _COMPRESSED_CHUNK
+        if len(chunk) >= most or other_file:
             yield chunk
             chunk = []
         chunk.append(job)
