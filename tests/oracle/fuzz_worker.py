@@ -178,7 +178,7 @@ def damaged(kind: str, path: Path, rng: random.Random) -> str:
         path.write_bytes(data)
         return how.__name__
     how_file: Callable[[Path, random.Random], None] = rng.choice(
-        (lie, lie, lie, lie, relabel, bomb) if kind == "lies" else (bomb,)
+        (lie, lie, lie, relabel) if kind == "lies" else (bomb,)
     )
     how_file(path, rng)
     return how_file.__name__

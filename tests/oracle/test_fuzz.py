@@ -29,7 +29,7 @@ def bases(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("kind", "first", "count"),
-    [("bytes", 1, 150), ("bytes", 1200, 150), ("lies", 1, 120), ("bombs", 0, 3)],
+    [("bytes", 0, 200), ("lies", 0, 120), ("bombs", 1, 2)],
 )
 def test_damage_ends_in_a_sentence_or_right_pixels(bases, kind, first, count):
     """To see one case: ``python fuzz_worker.py BASES KIND SEED 1 raise``."""

@@ -144,11 +144,15 @@ def _plausible(header: Header) -> bool:
 
 
 def _inflated(headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
+    found: dict[int, NDArray[Any]] = {}
     stream, _, _ = open_part10(headers[0].path)
     with stream:
-        for header in headers:  # which rise, so that nothing is inflated twice
-            assert isinstance(stream, Inflated)
+        assert isinstance(stream, Inflated)
+        # In the order of the file, so that nothing is inflated twice.
+        for header in sorted(headers, key=lambda h: h.pixel_offset):
             stream.skip_to(header.pixel_offset)
             data = stream.take(header.frame_bytes)
             values = np.frombuffer(data, stored_dtype(header).newbyteorder("<"))
-            yield values.reshape(header.rows, header.columns)
+            found[header.pixel_offset] = values.reshape(header.rows, header.columns)
+    for header in headers:
+        yield found[header.pixel_offset]

@@ -40,6 +40,8 @@ _SINGLE = {
     "1.2.840.10008.5.1.4.1.1.128": "PET",
 }
 """SOP classes of single images that are read (DICOM PS3.4 table B.5-1)."""
+_LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+"""JPEG and near-lossless JPEG-LS, whatever LossyImageCompression says."""
 _MOST = float(np.finfo(np.float32).max)
 _SUV = ("GML", "CM2ML", "G/ML", "CM2/ML")
 """Units (0054,1001) of PET values that are SUV (DICOM PS3.3 C.8.9.1.1.3)."""
@@ -363,7 +365,7 @@ def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
             f"{listed(odd)}."
         )
         checks.append(Check("equal_photometric", "warn", message, {}, odd))
-    lossy = [h for h in headers if h.lossy is not None]
+    lossy = [h for h in headers if h.lossy is not None or h.transfer_syntax in _LOSSY]
     if lossy:
         ratio = f" ({lossy[0].lossy} : 1)" if lossy[0].lossy else ""
         message = (
