@@ -258,9 +258,7 @@ def _parsed(path: Path) -> tuple[Walk, int, str]:
     with stream:
         dataset = _header_of(stream, size, [*_TAGS, 0x00130010, _REFERENCED])
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-        # Some files are implicit and say that they are explicit, or the reverse.
-        implicit = bool(dataset.original_encoding[0])
-        offset, length = _pixel_element(stream, NATIVE.get(syntax, "<"), implicit)
+        offset, length = _pixel_element(stream, NATIVE.get(syntax, "<"))
         if isinstance(stream, Inflated):
             size = stream.skip_to(offset + length)
     values = {tag: raw for tag in _TAGS if (raw := _raw(dataset, tag))}
@@ -268,18 +266,18 @@ def _parsed(path: Path) -> tuple[Walk, int, str]:
     return found, size, _referenced(dataset)
 
 
-def _pixel_element(stream: BinaryIO, order: str, implicit: bool) -> tuple[int, int]:
+def _pixel_element(stream: BinaryIO, order: str) -> tuple[int, int]:
     """Offset and length of the stored values; `stream` stands at their element."""
     start = stream.tell()
     head = stream.read(12)
     if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
         return 0, 0
-    if implicit:
-        at, length = start + 8, struct.unpack("<I", head[4:8])[0]
-    elif head[4:6] in (b"OB", b"OW", b"UN") and len(head) == 12:
-        at, length = start + 12, struct.unpack(order + "I", head[8:12])[0]
-    else:
-        return 0, 0
+    # Some files are implicit and say that they are explicit, or the reverse. Read
+    # as a length, a VR would be an odd one.
+    at, field = start + 8, head[4:8]
+    if field in (b"OB\0\0", b"OW\0\0", b"UN\0\0"):
+        at, field = start + 12, head[8:12]
+    length = struct.unpack(order + "I", field)[0] if len(field) == 4 else 0
     # Encapsulated: fragments of undefined length up to the end of the file.
     return at, 1 if length == 0xFFFFFFFF else length
 
