@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import iter_pixels
 
 from napari_tcia.errors import CorruptData, MissingExtra, UnsupportedData
-from napari_tcia.volume.decode import open_part10
-from napari_tcia.volume.elements import DEFLATED, fragments_end
+from napari_tcia.volume.elements import DEFLATED, claimed_matrix, fragments
 from napari_tcia.volume.instance import Header
+from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 
 _DTYPES = {
     (kind == "i", bits): np.dtype(f"{kind}{bits // 8}")
     for kind in "iu"
     for bits in (8, 16, 32)
 }
+_CODESTREAM_HEAD = 8 << 10
 _SMALL = 64 << 20
 _MAX_RATIO = 2000
 """Above 64 MB, a frame that claims to be compressed better than this is damaged."""
@@ -56,6 +57,13 @@ def require_decoder(header: Header) -> None:
     if header.byte_order:
         return
     syntax = pydicom.uid.UID(header.transfer_syntax)
+    if syntax == pydicom.uid.JPEGExtended12Bit and header.bits_stored > 8:
+        raise UnsupportedData(
+            f"{header.path.name} is compressed as JPEG Extended with "
+            f"{header.bits_stored} bits per pixel, which cannot be read.",
+            "Convert it to Explicit VR Little Endian first.",
+            files=[str(header.path)],
+        )
     name = syntax.name if syntax in pydicom.uid.AllTransferSyntaxes else f"“{syntax}”"
     try:
         decoder = get_decoder(syntax)
@@ -87,21 +95,10 @@ def decoded(headers: Sequence[Header]) -> Iterator[NDArray[Any] | CorruptData]:
         so are then those after it that were not tried.
     """
     first = headers[0]
-    indices = None if first.frame is None else [int(h.frame or 0) for h in headers]
     done = 0
     try:
-        if first.transfer_syntax == DEFLATED:
-            for header in headers:
-                yield _inflated(header)
-                done += 1
-            return
-        if not _plausible(first):
-            raise ValueError(f"{first.rows} x {first.columns} pixels cannot lie in it")
-        with first.path.open("rb") as stream:
-            if not fragments_end(stream, first.pixel_offset, first.bytes):
-                raise EOFError("the file ends within them")
-        frames = iter_pixels(first.path, indices=indices, raw=True)
-        for header, values in zip(headers, frames, strict=False):
+        found = _inflated if first.transfer_syntax == DEFLATED else _decompressed
+        for header, values in zip(headers, found(headers), strict=False):
             if values.shape != (header.rows, header.columns):
                 raise ValueError(
                     f"they are {values.shape}, the header says "
@@ -111,7 +108,11 @@ def decoded(headers: Sequence[Header]) -> Iterator[NDArray[Any] | CorruptData]:
             done += 1
         if done < len(headers):
             raise ValueError("there are fewer frames than the header says")
-    except Exception as error:  # decoders raise whatever their C code maps to
+    except (GeneratorExit, KeyboardInterrupt, SystemExit):
+        raise
+    # Decoders raise whatever their C code maps to; a panic of those in Rust is
+    # no Exception.
+    except BaseException as error:
         for header in headers[done:]:
             yield CorruptData(
                 f"The pixels of {header.name} do not decode: {error}.",
@@ -120,15 +121,38 @@ def decoded(headers: Sequence[Header]) -> Iterator[NDArray[Any] | CorruptData]:
             )
 
 
+def _decompressed(headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
+    first = headers[0]
+    if not _plausible(first):
+        raise ValueError(f"{first.rows} x {first.columns} pixels cannot lie in it")
+    with first.path.open("rb") as stream:
+        for at, _ in fragments(stream, first.pixel_offset, first.bytes):
+            # A decoder takes the memory that the codestream asks for.
+            stream.seek(at)
+            claimed = claimed_matrix(stream.read(_CODESTREAM_HEAD))
+            if claimed not in (None, (first.rows, first.columns)):
+                raise ValueError(f"they claim to be {claimed}")
+        # Given indices, pydicom 3.0 hands out arrays that can be written to.
+        indices = [int(header.frame or 0) for header in headers]
+        bounded = cast("BinaryIO", Bounded(stream, first.bytes))
+        yield from iter_pixels(bounded, indices=indices, raw=True)
+
+
 def _plausible(header: Header) -> bool:
     """Whether a frame may be as large as it claims, before memory is taken."""
     return header.frame_bytes <= max(_SMALL, header.bytes * _MAX_RATIO)
 
 
-def _inflated(header: Header) -> NDArray[Any]:
-    stream, _, _ = open_part10(header.path)
+def _inflated(headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
+    found: dict[int, NDArray[Any]] = {}
+    stream, _, _ = open_part10(headers[0].path)
     with stream:
-        stream.seek(header.pixel_offset)
-        data = stream.read(header.frame_bytes)
-    values = np.frombuffer(data, stored_dtype(header).newbyteorder("<"))
-    return values.reshape(header.rows, header.columns)
+        assert isinstance(stream, Inflated)
+        # In the order of the file, so that nothing is inflated twice.
+        for header in sorted(headers, key=lambda h: h.pixel_offset):
+            stream.skip_to(header.pixel_offset)
+            data = stream.take(header.frame_bytes)
+            values = np.frombuffer(data, stored_dtype(header).newbyteorder("<"))
+            found[header.pixel_offset] = values.reshape(header.rows, header.columns)
+    for header in headers:
+        yield found[header.pixel_offset]

@@ -8,40 +8,40 @@ alone; pydicom judges the first file of each series, and reads all that are odd.
 
 from __future__ import annotations
 
-import io
 import os
 import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.filereader import read_partial
 
 from napari_tcia.volume.elements import (
     DEFLATED,
-    IMPLICIT,
     NATIVE,
     More,
+    Template,
     Unusual,
     Walk,
-    file_meta,
+    template,
     walk,
 )
 from napari_tcia.volume.instance import NOT_IMAGES, Header, tolerant
+from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 
-MAX_INFLATED = 512 << 20
-"""Bytes that a deflated file may unpack to."""
-_EXPLICIT_META = (
-    bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\0"
-)
-"""Preamble and transfer syntax in front of an inflated data set."""
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _FIRST_LOOK = 8 << 10
 _SECOND_LOOK = 1 << 20
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_MAX_DISORDER = 200
+"""Elements that may come after one with a greater tag."""
+_ALIKE = 8
+_TEMPLATES = 64
+"""Templates that are tried on one file, and sizes of files that have some."""
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 _SHARED = {
@@ -114,10 +114,26 @@ class Memory:
         Decoded values of `_SHARED` and of `_VARIED`, by their raw bytes.
     agreed : dict
         By series, whether pydicom found the same in its first file.
+    templates : dict
+        By the size of the file, templates of the headers that were walked.
     """
 
     decoded: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     agreed: dict[bytes, bool] = field(default_factory=dict)
+    templates: dict[int, list[Template]] = field(default_factory=dict)
+
+    def known(self, start: bytes, size: int) -> Walk | None:
+        """What a walk would find, where a header like this one was walked."""
+        for one in self.templates.get(size, ()):
+            if found := one.match(start):
+                return found
+        return None
+
+    def keep(self, start: bytes, size: int, found: Walk) -> None:
+        """Remember how a header was walked, as long as that saves time."""
+        alike = self.templates.setdefault(size, [])
+        if len(alike) < _ALIKE and len(self.templates) <= _TEMPLATES:
+            alike += filter(None, [template(start, found)])
 
 
 def read_header(path: Path, memory: Memory | None = None) -> Header | None:
@@ -153,6 +169,8 @@ def read_header(path: Path, memory: Memory | None = None) -> Header | None:
             if plain and not start[:132].strip(b"\0"):
                 raise ValueError(f"{path} is empty")
             return None
+        if not start[132:140].strip(b"\0"):
+            raise ValueError(f"{path} holds nothing after its preamble")
         try:
             referenced = ""
             found = _walked(path, handle, start, size, memory)
@@ -172,14 +190,17 @@ def _walked(
     path: Path, handle: int, start: bytes, size: int, memory: Memory
 ) -> Walk | None:
     """The header as walked, or None where pydicom has to read it."""
-    try:
+    found = memory.known(start, size)
+    if found is None:
         try:
-            found = walk(start, size, _TAGS)
-        except More:
-            start += os.read(handle, _SECOND_LOOK)
-            found = walk(start, size, _TAGS)
-    except (Unusual, More):
-        return None
+            try:
+                found = walk(start, size, _TAGS)
+            except More:
+                start += os.read(handle, _SECOND_LOOK)
+                found = walk(start, size, _TAGS)
+        except (Unusual, More):
+            return None
+        memory.keep(start, size, found)
     if found.values.get(0x00080060, b"").strip(b"\0 ").decode("latin1") in NOT_IMAGES:
         return None  # what it refers to lies in a sequence
     series = found.values.get(0x0020000E, b"")
@@ -200,61 +221,6 @@ def _same(one: Walk, other: Walk) -> bool:
     )
 
 
-class _Bounded:
-    """A stream of which no more is asked than there is.
-
-    A damaged header claims lengths that a reader would allocate.
-    """
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream, self._size = stream, size
-        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(0, self._size - self._stream.tell())
-        return self._stream.read(left if count < 0 else min(count, left))
-
-
-def open_part10(path: Path) -> tuple[BinaryIO, int, bool]:
-    """Open a file; one whose data set is deflated as what it inflates to.
-
-    Returns
-    -------
-    stream : binary stream
-    size : int
-        Of the content in bytes.
-    deflated : bool
-        The content is then Explicit VR Little Endian in memory.
-
-    Raises
-    ------
-    OSError, ValueError
-        The file cannot be opened or inflated.
-    """
-    stream = path.open("rb")
-    try:
-        size = os.fstat(stream.fileno()).st_size
-        start = stream.read(_FIRST_LOOK)
-        stream.seek(0)
-        syntax, at = file_meta(start, len(start))
-        if syntax != DEFLATED:
-            return stream, size, False
-    except (Unusual, More, OSError):
-        return stream, size, False  # pydicom says what is wrong with it
-    with stream:
-        stream.seek(at)
-        packed = stream.read(size)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        content = inflater.decompress(packed, MAX_INFLATED)
-    except zlib.error as error:
-        raise ValueError(f"{path} does not inflate: {error}") from error
-    if inflater.unconsumed_tail:
-        raise ValueError(f"{path} inflates to more than {MAX_INFLATED >> 20} MB")
-    plain = _EXPLICIT_META + content
-    return io.BytesIO(plain), len(plain), True
-
-
 def whole_header(path: Path) -> pydicom.Dataset:
     """Every element before the pixels, as pydicom reads it.
 
@@ -265,42 +231,55 @@ def whole_header(path: Path) -> pydicom.Dataset:
     """
     stream, size, _ = open_part10(path)
     with stream:
-        return pydicom.dcmread(
-            _Bounded(stream, size),
-            stop_before_pixels=True,
-        )
+        return _header_of(stream, size)
+
+
+def _header_of(
+    stream: BinaryIO, size: int, tags: list[int] | None = None
+) -> pydicom.Dataset:
+    last = disorder = 0
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        # Where a copy stopped, zeros follow: thousands of elements (0000,0000).
+        nonlocal last, disorder
+        disorder += tag <= last
+        last = tag
+        if disorder > _MAX_DISORDER:
+            raise ValueError("its elements are in no order")
+        return tag in _PIXELS
+
+    bounded = cast("BinaryIO", Bounded(stream, size))
+    return read_partial(bounded, at_pixels, specific_tags=tags)
 
 
 def _parsed(path: Path) -> tuple[Walk, int, str]:
     """The header as pydicom reads it, the size of its content, and a reference."""
     stream, size, deflated = open_part10(path)
     with stream:
-        dataset = pydicom.dcmread(
-            _Bounded(stream, size),
-            specific_tags=[*_TAGS, 0x00130010, _REFERENCED],
-            stop_before_pixels=True,
-        )
+        dataset = _header_of(stream, size, [*_TAGS, 0x00130010, _REFERENCED])
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-        offset, length = _pixel_element(stream, syntax)
+        offset, length = _pixel_element(stream, NATIVE.get(syntax, "<"))
+        if isinstance(stream, Inflated):
+            size = stream.skip_to(offset + length)
     values = {tag: raw for tag in _TAGS if (raw := _raw(dataset, tag))}
     found = Walk(DEFLATED if deflated else syntax, values, offset, length)
     return found, size, _referenced(dataset)
 
 
-def _pixel_element(stream: BinaryIO, syntax: str) -> tuple[int, int]:
+def _pixel_element(stream: BinaryIO, order: str) -> tuple[int, int]:
     """Offset and length of the stored values; `stream` stands at their element."""
     start = stream.tell()
     head = stream.read(12)
-    order = NATIVE.get(syntax, "<")
     if len(head) < 8 or struct.unpack(order + "HH", head[:4]) != (0x7FE0, 0x0010):
         return 0, 0
-    if syntax == IMPLICIT:
-        return start + 8, struct.unpack("<I", head[4:8])[0]
-    if head[4:6] not in (b"OB", b"OW", b"UN"):
-        return 0, 0
-    length = struct.unpack(order + "I", head[8:12])[0] if len(head) == 12 else 0
+    # Some files are implicit and say that they are explicit, or the reverse. Read
+    # as a length, a VR would be an odd one.
+    at, field = start + 8, head[4:8]
+    if field in (b"OB\0\0", b"OW\0\0", b"UN\0\0"):
+        at, field = start + 12, head[8:12]
+    length = struct.unpack(order + "I", field)[0] if len(field) == 4 else 0
     # Encapsulated: fragments of undefined length up to the end of the file.
-    return start + 12, 1 if length == 0xFFFFFFFF else length
+    return at, 1 if length == 0xFFFFFFFF else length
 
 
 def _decode(

@@ -8,9 +8,10 @@ opinion that costs a millisecond, where a wrong guess would cost a wrong voxel.
 from __future__ import annotations
 
 import struct
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from operator import itemgetter
+from typing import Any, BinaryIO
 
 IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -27,6 +28,8 @@ _SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
 _MAX_DEPTH = 16
+_FRAME_STARTS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xF7)
+"""Markers of JPEG (ITU-T T.81 table B.1) and JPEG-LS that the matrix follows."""
 
 _element = struct.Struct("<HHI").unpack_from
 _explicit_short = struct.Struct("<HH2sH").unpack_from
@@ -93,6 +96,90 @@ def walk(data: bytes, size: int, wanted: Container[int]) -> Walk:
     return Walk(syntax, values, offset, length)
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Where the elements of one header lie, to be tried on others.
+
+    A header whose every tag, VR and length is equal, byte for byte and in its
+    place, would be walked along the same offsets: what is compared is all that
+    a walk goes by. One that differs anywhere is walked.
+    """
+
+    _struct: struct.Struct
+    _heads: Callable[[Any], tuple[bytes, ...]]
+    _expected: tuple[bytes, ...]
+    _values: Callable[[Any], tuple[bytes, ...]]
+    _tags: tuple[int, ...]
+    _found: Walk
+
+    def match(self, data: bytes) -> Walk | None:
+        """What a walk of `data` would find, None where it has to be walked."""
+        if len(data) < self._struct.size:
+            return None
+        parts = self._struct.unpack_from(data)
+        if self._heads(parts) != self._expected:
+            return None
+        found = self._found
+        return Walk(
+            found.transfer_syntax,
+            dict(zip(self._tags, self._values(parts), strict=True)),
+            found.pixel_offset,
+            found.pixel_bytes,
+        )
+
+
+def template(data: bytes, found: Walk) -> Template | None:
+    """Make a template of a header that was walked.
+
+    Returns
+    -------
+    Template or None
+        None where the header does not end in `data`, or a sequence lies in it
+        whose end has to be looked for.
+    """
+    if not 0 < found.pixel_offset <= len(data) or len(found.values) < 2:
+        return None
+    layout, tags = ["<132x"], []
+    heads: list[int] = []
+    values: list[int] = []
+    expected: list[bytes] = []
+    at, count = 132, 0
+    while at < found.pixel_offset:
+        group, element, vr, length = _explicit_short(data, at)
+        tag, head = group << 16 | element, 8
+        if group != 2 and found.transfer_syntax == IMPLICIT:
+            (length,) = _uint32(data, at + 4)
+        elif vr in _LONG_VRS:
+            (length,), head = _uint32(data, at + 8), 12
+        if tag == _SYNTAX:
+            head, length = head + length, 0  # its value has to be the same
+        layout.append(f"{head}s")
+        heads.append(count)
+        expected.append(data[at : at + head])
+        count += 1
+        at += head
+        if tag == PIXEL_DATA:
+            break
+        if length == _UNDEFINED:
+            return None
+        if tag in found.values:
+            layout.append(f"{length}s")
+            values.append(count)
+            tags.append(tag)
+            count += 1
+        else:
+            layout.append(f"{length}x")
+        at += length
+    return Template(
+        struct.Struct("".join(layout)),
+        itemgetter(*heads),
+        tuple(expected),
+        itemgetter(*values),
+        tuple(tags),
+        found,
+    )
+
+
 def file_meta(data: bytes, size: int) -> tuple[str, int]:
     """Transfer syntax, and where the data set starts; group 2 is explicit.
 
@@ -124,27 +211,61 @@ def file_meta(data: bytes, size: int) -> tuple[str, int]:
     raise Unusual
 
 
-def fragments_end(stream: BinaryIO, at: int, size: int) -> bool:
-    """Whether encapsulated pixels are whole: every item, up to the delimiter.
+def fragments(stream: BinaryIO, at: int, size: int) -> Iterator[tuple[int, int]]:
+    """Offset and length of each item of encapsulated pixels (PS3.5 section A.4).
 
     Parameters
     ----------
     stream : binary stream
     at : int
-        Offset of the first item (DICOM PS3.5 section A.4).
+        Offset of the first item.
     size : int
         Of the file.
+
+    Raises
+    ------
+    EOFError
+        The file ends before the delimiter, or holds anything else.
     """
     while at + 8 <= size:
         stream.seek(at)
         group, element, length = _element(stream.read(8))
         tag = group << 16 | element
         if tag == _SEQUENCE_END:
-            return True
+            return
         if tag != _ITEM or length == _UNDEFINED:
-            return False
+            break
+        yield at + 8, length
         at += 8 + length
-    return False
+    raise EOFError("the file ends within them")
+
+
+def claimed_matrix(codestream: bytes) -> tuple[int, int] | None:
+    """Rows and columns of a JPEG, JPEG-LS or JPEG 2000 image by its own header.
+
+    Parameters
+    ----------
+    codestream : bytes
+        Its first kilobytes.
+
+    Returns
+    -------
+    (rows, columns) or None
+        None when it does not say, or no codestream starts here.
+    """
+    if codestream.startswith(b"\xff\x4f\xff\x51") and len(codestream) >= 24:
+        width, height, left, top = struct.unpack_from(">4I", codestream, 8)
+        return height - top, width - left
+    at = 2
+    while codestream.startswith(b"\xff\xd8\xff") and at + 9 <= len(codestream):
+        mark, kind, length = struct.unpack_from(">BBH", codestream, at)
+        if mark != 0xFF:
+            break
+        if kind in _FRAME_STARTS:
+            height, width = struct.unpack_from(">HH", codestream, at + 5)
+            return height, width
+        at += 2 + length
+    return None
 
 
 def _implicit(

@@ -177,7 +177,11 @@ def _one_plane(
     placed = [
         h
         for h in headers
-        if h.position and h.orientation and h.rows and min(h.pixel_spacing or (0,)) > 0
+        if h.position
+        and h.orientation
+        and h.rows
+        and h.columns
+        and min(h.pixel_spacing or (0,)) > 0
     ]
     scouts = len({h.is_localizer for h in headers}) == 2
     usual = [h for h in placed if not (scouts and h.is_localizer)]

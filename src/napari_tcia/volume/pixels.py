@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.core.threads import side_by_side
-from napari_tcia.errors import CorruptData
+from napari_tcia.errors import CorruptData, UnsupportedData
 from napari_tcia.volume.codecs import decoded, require_decoder, stored_dtype
 from napari_tcia.volume.elements import DEFLATED
 from napari_tcia.volume.instance import Header, tolerant
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
-_CHUNK = 16
+_CHUNK = 64
+_COMPRESSED_CHUNK = 16
+_LARGE = 1 << 31
+"""Slopes and intercepts from here on leave no value that fits int16, but 0."""
 _READERS = 2
 _DECODERS = min(4, os.cpu_count() or 1)
 
@@ -74,7 +77,7 @@ def read_pixels(
     Raises
     ------
     MissingExtra, UnsupportedData
-        An encoding without a decoder.
+        An encoding without a decoder, or not enough memory.
     Cancelled
     """
     token = token or CancelToken()
@@ -86,13 +89,21 @@ def read_pixels(
     kinds = {header.transfer_syntax: header for _, header in jobs}
     for header in kinds.values():
         require_decoder(header)
-    with tolerant():  # a global of pydicom: once, not in each thread
-        if _is_exact([header for _, header in jobs]):
-            try:
-                return _read(slices, jobs, np.dtype(np.int16), report, token)
-            except _TooLarge:
-                pass  # start over, wider
-        return _read(slices, jobs, np.dtype(np.float32), report, token)
+    try:
+        with tolerant():  # a global of pydicom: once, not in each thread
+            if _is_exact([header for _, header in jobs]):
+                try:
+                    return _read(slices, jobs, np.dtype(np.int16), report, token)
+                except _TooLarge:
+                    pass  # start over, wider
+            return _read(slices, jobs, np.dtype(np.float32), report, token)
+    except MemoryError as error:
+        first = jobs[0][1]
+        raise UnsupportedData(
+            f"Series {first.series_uid} of {len(slices)} slices of {first.rows} x "
+            f"{first.columns} takes more memory than is free.",
+            "Close other programs, or open a part of it.",
+        ) from error
 
 
 def _read(
@@ -137,7 +148,8 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         other_file = (
             bool(chunk) and not _is_plain(job[1]) and chunk[-1][1].path != job[1].path
         )
-        if len(chunk) == _CHUNK or other_file:
+        most = _CHUNK if _is_plain(job[1]) else _COMPRESSED_CHUNK
+        if len(chunk) >= most or other_file:
             yield chunk
             chunk = []
         chunk.append(job)
@@ -263,10 +275,12 @@ def _is_exact(headers: Iterable[Header]) -> bool:
     """Whether every rescaled value is a whole number of at most 16 bits and a shift."""
     return all(
         slope.is_integer()
-        and float(header.intercept or 0.0).is_integer()
+        and intercept.is_integer()
+        and max(abs(slope), abs(intercept)) < _LARGE
         and stored_dtype(header).itemsize <= 2
         for header in headers
         for slope in [1.0 if header.slope is None else header.slope]
+        for intercept in [header.intercept or 0.0]
     )
 
 
@@ -281,7 +295,8 @@ def _rescale(out: Array, values: Array, header: Header) -> None:
     slope = 1.0 if header.slope is None else header.slope
     intercept = 0.0 if header.intercept is None else header.intercept
     if out.dtype != np.int16:
-        out[...] = values * np.float64(slope) + intercept
+        with np.errstate(over="ignore"):  # the passport fails what is no number
+            out[...] = values * np.float64(slope) + intercept
         return
     if slope != 1:
         wide = values * np.int64(slope) + np.int64(intercept)

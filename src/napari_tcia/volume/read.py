@@ -43,6 +43,9 @@ _SINGLE = {
     "1.2.840.10008.5.1.4.1.1.128": "PET",
 }
 """SOP classes of single images that are read (DICOM PS3.4 table B.5-1)."""
+_LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
+"""JPEG and near-lossless JPEG-LS, whatever LossyImageCompression says."""
+_MOST = float(np.finfo(np.float32).max)
 _SUV = ("GML", "CM2ML", "G/ML", "CM2/ML")
 """Units (0054,1001) of PET values that are SUV (DICOM PS3.3 C.8.9.1.1.3)."""
 
@@ -334,6 +337,10 @@ def _rescale(headers: Sequence[Header]) -> Check:
     if flat:
         message = f"{len(flat)} slices have a rescale slope of 0: {listed(flat)}."
         return Check("equal_rescale", "fail", message, numbers, flat)
+    huge = names([header for header in headers if not _scales(header)])
+    if huge:
+        message = f"{len(huge)} slices are rescaled to no numbers: {listed(huge)}."
+        return Check("equal_rescale", "fail", message, numbers, huge)
     if len(pairs) == 1:
         return Check("equal_rescale", "pass", "One rescale for all slices.", numbers)
     # PET is scaled slice by slice; anywhere else it deserves a word.
@@ -343,6 +350,13 @@ def _rescale(headers: Sequence[Header]) -> Check:
         f"{len(pairs)} different rescales, applied slice by slice.",
         numbers,
     )
+
+
+def _scales(header: Header) -> bool:
+    """Whether every stored value is rescaled to a number of float32."""
+    slope = 1.0 if header.slope is None else header.slope
+    largest = 2.0**header.bits_stored if header.bits_stored < 64 else 0.0
+    return abs(slope) * largest + abs(header.intercept or 0.0) < _MOST
 
 
 def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
@@ -357,7 +371,7 @@ def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
             f"{listed(odd)}."
         )
         checks.append(Check("equal_photometric", "warn", message, {}, odd))
-    lossy = [h for h in headers if h.lossy is not None]
+    lossy = [h for h in headers if h.lossy is not None or h.transfer_syntax in _LOSSY]
     if lossy:
         ratio = f" ({lossy[0].lossy} : 1)" if lossy[0].lossy else ""
         message = (

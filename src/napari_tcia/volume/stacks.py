@@ -109,17 +109,19 @@ def _by_variation(group: list[Header]) -> list[Stack]:
     first = group[0]
     assert first.orientation is not None
     label = "localizer, " * first.is_localizer + plane_name(first.orientation)
-    if _overlapping(group):
-        for name, value in _VARIED:
-            parts: dict[str, list[Header]] = {}
-            for header in group:
-                parts.setdefault(value(header), []).append(header)
-            if len(parts) > 1 and not any(map(_overlapping, parts.values())):
-                return [
-                    Stack(f"{label}, {name} {key or 'not stated'}", tuple(part))
-                    for key, part in parts.items()
-                ]
-    return [Stack(label, tuple(group))]
+    found: list[Stack] = []
+    for name, value in _VARIED if _overlapping(group) else ():
+        parts: dict[str, list[Header]] = {}
+        for header in group:
+            parts.setdefault(value(header), []).append(header)
+        # What was counted anew for each image tells apart too much.
+        fewer = not found or len(parts) < len(found)
+        if len(parts) > 1 and fewer and not any(map(_overlapping, parts.values())):
+            found = [
+                Stack(f"{label}, {name} {key or 'not stated'}", tuple(part))
+                for key, part in parts.items()
+            ]
+    return found or [Stack(label, tuple(group))]
 
 
 def _overlapping(group: Sequence[Header]) -> bool:

@@ -67,10 +67,13 @@ def without_duplicates(
     }
     pairs = names([headers[n + side] for n in doubled.tolist() for side in (0, 1)])
     if choice == "refuse" or len(doubled) == len(along) - 1:
-        twice = {headers[n].sop_instance_uid for n in doubled} & {
-            headers[n + 1].sop_instance_uid for n in doubled
-        }
-        same = " (some are the same instance twice)" if twice - {""} else ""
+        twice = any(
+            one.sop_instance_uid
+            and (one.sop_instance_uid, one.frame) == (two.sop_instance_uid, two.frame)
+            for n in doubled.tolist()
+            for one, two in [headers[n : n + 2]]
+        )
+        same = " (some are the same instance twice)" if twice else ""
         message = (
             f"{_slices(len(doubled))} where another one lies: {listed(pairs, 4)}{same}."
         )
@@ -165,7 +168,11 @@ def along_normal(
     shifted = off > STEP_LIMIT
     extra = int(places[-1]) + 1 - len(np.unique(places))
     verdict: Verdict = (
-        "pass" if worst <= STEP_TOLERANCE else "warn" if worst <= STEP_LIMIT else "fail"
+        "pass"
+        if worst <= STEP_TOLERANCE + 1e-6
+        else "warn"
+        if worst <= STEP_LIMIT
+        else "fail"
     )
     files: tuple[str, ...] = ()
     if verdict == "fail" or extra > len(headers):
