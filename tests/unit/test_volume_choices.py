@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import napari_tcia as nt
 from dicom_factory import Stack, noise, save
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
@@ -65,6 +66,14 @@ def test_every_choice_that_a_check_names_can_be_taken(tmp_path):
 def test_a_choice_that_is_none(text):
     with pytest.raises(UsageError, match="duplicates=first"):
         Choices().with_choice(text)
+
+
+def test_python_may_name_choices_in_plain_words(tmp_path):
+    stack = doubled(tmp_path)
+    volume = nt.read_volume(tmp_path, choices={"duplicates": "first"})
+    np.testing.assert_array_equal(volume.array, stack.stored)
+    with pytest.raises(UsageError, match="gaps=interpolate"):
+        nt.read_volume(tmp_path, choices={"gaps": "guess"})
 
 
 def gappy(folder):

@@ -10,7 +10,7 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_tcia.app.case import Case, first_index
+from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
 from napari_tcia.core.colours import colour_of

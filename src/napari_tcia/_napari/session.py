@@ -22,7 +22,8 @@ from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
-from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case
 from napari_tcia.app.choices import read_again
 from napari_tcia.app.folder import under
 from napari_tcia.app.services import Services

@@ -6,7 +6,7 @@ Every action of the window has its twin here. Imported lazily as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from napari_tcia.app import case as _case
 from napari_tcia.app import decoded as _decoded
 from napari_tcia.app import fetch as _fetch
 from napari_tcia.app import search as _search
+from napari_tcia.app.assemble import Case
 from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.passports import passports
@@ -150,13 +151,13 @@ def get(
 def open_case(
     target: str | Path,
     *,
-    choices: Choices | None = None,
+    choices: Choices | Mapping[str, Any] | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
-) -> tuple[_case.Case, ...]:
+) -> tuple[Case, ...]:
     """Read a case with its annotations, fetching what is missing."""
     return _case.open_case(
-        Services.open(), target, choices=choices, report=report, token=token
+        Services.open(), target, choices=_chosen(choices), report=report, token=token
     )
 
 
@@ -167,7 +168,7 @@ def read_volume(
     report: Report | None = None,
     token: CancelToken | None = None,
     allow_fail: bool = False,
-    choices: Choices | None = None,
+    choices: Choices | Mapping[str, Any] | None = None,
 ) -> Volume:
     """Read one image series as a volume, with its passport.
 
@@ -180,9 +181,9 @@ def read_volume(
     allow_fail : bool
         Return a volume whose geometry fails; annotation, measuring and export
         refuse it.
-    choices : Choices, optional
-        What to do about several stacks, duplicates, gaps and tilt; by default
-        nothing is invented or left out.
+    choices : Choices or mapping, optional
+        What to do about several stacks, duplicates, gaps and tilt, for example
+        ``{"duplicates": "first"}``; by default nothing is invented or left out.
 
     Returns
     -------
@@ -215,7 +216,7 @@ def read_volume(
             report=report or silent,
             token=token,
             allow_fail=allow_fail,
-            choices=choices,
+            choices=_chosen(choices),
         )
         return _decoded.at_once(opened)
     for one in paths:
@@ -226,7 +227,7 @@ def read_volume(
         report=report,
         token=token,
         allow_fail=allow_fail,
-        choices=choices,
+        choices=_chosen(choices),
     )
     return credited(services, volume)
 
@@ -268,7 +269,16 @@ def node_table(
 
 
 def inspect(
-    path: str | Path, *, choices: Choices | None = None
+    path: str | Path, *, choices: Choices | Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], ...]:
     """Passport of each image series in `path`: verdict, shape, spacing, checks."""
-    return passports(path, choices=choices)
+    return passports(path, choices=_chosen(choices))
+
+
+def _chosen(choices: Choices | Mapping[str, Any] | None) -> Choices:
+    if choices is None or isinstance(choices, Choices):
+        return choices or Choices()
+    found = Choices()
+    for name, value in choices.items():
+        found = found.with_choice(f"{name}={value}")
+    return found

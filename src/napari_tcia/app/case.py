@@ -1,15 +1,14 @@
-"""A case: a volume with its annotations, read and checked."""
+"""Cases from what a user names: a target of the archive, a folder, a zip."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from napari_tcia.app.assemble import Case, assemble
 from napari_tcia.app.decoded import damage, has_copy, read_kept
 from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
 from napari_tcia.app.folder import (
@@ -20,84 +19,22 @@ from napari_tcia.app.folder import (
     stored_below,
     stored_facts,
 )
-from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue
+from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import Check, Choices, LabelSet, NodeRow, PointSet, Volume
-from napari_tcia.core.model import Issue, Provenance, Series, StoredSeries
+from napari_tcia.core.image import Choices
+from napari_tcia.core.model import Issue, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.core.zips import holds_dicom, is_zip, keep_with, unpack
 from napari_tcia.errors import (
     MixedSeries,
     NoDicom,
     NothingFound,
-    VerificationError,
 )
-from napari_tcia.nodes.candidates import read_candidates
-from napari_tcia.nodes.known_issues import known_issues
-from napari_tcia.nodes.labels import read_labels
-from napari_tcia.nodes.match import node_rows
-from napari_tcia.nodes.points import read_points
-from napari_tcia.nodes.verify import verify
 from napari_tcia.volume.headers import SeriesHeaders, survey
 from napari_tcia.volume.read import read_volume
 
 POINT_ZIP = "MED_ABD_LYMPH_*.zip"
 POINT_FILES = ("*_lymphnodes_indices.txt", "*_lymphnodes_[pP]hysical[pP]oints.txt")
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One volume and what is known on its grid.
-
-    Attributes
-    ----------
-    name : str
-        Patient ID, or the folder's name where the origin is unknown (a
-        stranger's patient ID is not for layer names).
-    nodes : tuple of NodeRow
-    checks : tuple of Check
-        How well annotations and image agree, one by one and together.
-    issues : tuple of Issue
-        Known issues of the case, and annotations that could not be read.
-    choices : Choices
-        What it was read with.
-    place : Path or None
-        Folder that it was found in, with its annotations.
-    """
-
-    name: str
-    volume: Volume
-    labels: tuple[LabelSet, ...] = ()
-    points: PointSet | None = None
-    candidates: tuple[PointSet, ...] = ()
-    nodes: tuple[NodeRow, ...] = ()
-    checks: tuple[Check, ...] = ()
-    issues: tuple[Issue, ...] = ()
-    choices: Choices = Choices()  # noqa: RUF009 - frozen
-    place: Path | None = None
-
-    @property
-    def provenances(self) -> tuple[Provenance, ...]:
-        """Of every part, for citations."""
-        parts = [self.volume.provenance]
-        parts += [labels.provenance for labels in self.labels]
-        parts += [self.points.provenance] if self.points else []
-        parts += [points.provenance for points in self.candidates]
-        return tuple(dict.fromkeys(parts))
-
-
-def first_index(case: Case) -> tuple[float, float, float]:
-    """Where to look first: the largest node, else the middle. (k, j, i)."""
-
-    def size(row: NodeRow) -> float:
-        known = (row.short_axis_mm, row.published_size_mm, row.long_axis_mm)
-        return next((float(v) for v in known if v is not None), 0.0)
-
-    if case.nodes:
-        largest = max(case.nodes, key=size)
-        return (float(largest.k), largest.index[1], largest.index[2])
-    k, j, i = case.volume.shape
-    return ((k - 1) // 2, (j - 1) / 2, (i - 1) / 2)
 
 
 def open_case(
@@ -252,7 +189,7 @@ def _open_own(
     alone_here = len(here) == 1
     left_out = _left_out(annotations, here)
     cases = tuple(
-        _read(
+        assemble(
             read_volume(
                 place_of(image),
                 series_uid=image.series_uid,
@@ -352,7 +289,7 @@ def _read_stored(
         doubts = issues
         opened = read_kept(services, image, choices=choices, report=report, token=token)
         while True:
-            case = _read(
+            case = assemble(
                 opened.volume,
                 beside,
                 [],
@@ -377,81 +314,6 @@ def _read_stored(
             dataclasses.replace(case, issues=case.issues + doubts, place=image.path)
         )
     return tuple(cases)
-
-
-def _read(
-    volume: Volume,
-    annotations: Iterable[tuple[SeriesHeaders, Provenance]],
-    masks: Iterable[Path],
-    point_sources: Sequence[Path],
-    *,
-    name: str,
-    choices: Choices | None = None,
-    report: Report,
-    token: CancelToken,
-) -> Case:
-    choices = choices or Choices()
-    if volume.passport.verdict == "fail":
-        # Shown, and refused for annotation, measuring and export.
-        return Case(
-            name=_name(volume, name),
-            volume=volume,
-            issues=_failed(volume),
-            choices=choices,
-        )
-    issues: list[Issue] = list(known_issues(volume.provenance.patient_id))
-    labels: list[LabelSet] = []
-    report(Progress("Placing annotations"))
-    sources = [(f, origin) for one, origin in annotations for f in one.files]
-    for source, origin in [*sources, *((mask, None) for mask in masks)]:
-        token.raise_if_cancelled()
-        try:
-            labels += read_labels(source, volume, provenance=origin)
-        except VerificationError as error:
-            issues.append(as_issue(error))
-    points: PointSet | None = None
-    candidates: tuple[PointSet, ...] = ()
-    for source in point_sources:
-        try:
-            points = points or read_points(source, volume)
-        except NothingFound:
-            pass  # the zip of the collection holds no rows for this patient
-        except VerificationError as error:
-            issues.append(as_issue(error))
-        # Candidates are an addition of the same sources; most have none.
-        with contextlib.suppress(NothingFound, VerificationError):
-            candidates = candidates or read_candidates(source, volume)
-    report(Progress("Measuring nodes"))
-    token.raise_if_cancelled()
-    return Case(
-        name=_name(volume, name),
-        volume=volume,
-        labels=tuple(labels),
-        points=points,
-        candidates=candidates,
-        nodes=node_rows(volume, labels, points),
-        checks=(
-            *(check for one in labels for check in one.checks),
-            *(points.checks if points else ()),
-            *verify(volume, labels, points),
-        ),
-        issues=tuple(issues),
-        choices=choices,
-    )
-
-
-def _name(volume: Volume, fallback: str) -> str:
-    if volume.provenance.origin == "unknown":
-        return fallback
-    return volume.provenance.patient_id or fallback
-
-
-def _failed(volume: Volume) -> tuple[Issue, ...]:
-    return tuple(
-        Issue("error", check.code, check.message, {"files": list(check.files)})
-        for check in volume.passport.checks
-        if check.verdict == "fail"
-    )
 
 
 def _is_image(kept: StoredSeries) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_tcia.app.case import Case, open_path
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_path
 from napari_tcia.app.services import Services
 from napari_tcia.core.image import Check, Choices
 from napari_tcia.core.task import CancelToken, Report, silent

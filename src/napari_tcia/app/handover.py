@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_tcia.app import credit
-from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case
 from napari_tcia.app.fetch import MANIFESTS
 from napari_tcia.app.folder import credit_of, recorded
 from napari_tcia.app.interpret import interpret
