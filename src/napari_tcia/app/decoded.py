@@ -22,6 +22,7 @@ from napari_tcia.core.image import Choices, Volume
 from napari_tcia.core.model import Issue, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import CorruptData
+from napari_tcia.transfer.leases import lease
 from napari_tcia.transfer.space import make_room
 from napari_tcia.volume.decoded import (
     DecodedCopy,
@@ -114,10 +115,12 @@ def read_kept(
     if folder is not None and sources is not None and not afresh:
         volume = _about_to_be_written(folder, sources)
         if volume is not None:
+            lease(kept.path, [volume.array])
             return Opened(with_provenance(volume, provenance))
         copy = open_copy(folder, kept.path, sources, provenance)
         if copy is not None:
             report(Progress("Opening the decoded copy"))
+            lease(kept.path, [copy.volume.array])
             return Opened(copy.volume, _checked(copy, token))
     if sources is None:
         admit(services, kept.path)  # it holds links, or folders: where do they lead?
@@ -132,6 +135,7 @@ def read_kept(
         choices=choices,
     )
     volume.array.flags.writeable = False
+    lease(kept.path, [volume.array])
     if folder is not None and sources is not None:
         _write_behind(services, volume, folder, kept.path, sources)
     return Opened(volume)

@@ -287,9 +287,12 @@ def get(
             access = gate.grant([one], shown(), services.ledger)
             done = _released(services, one, shown(), store, token)
             if done is None and out is None:
-                # Decoded copies can be made again; they go before it is tight.
+                # Copies can be made again, and series fetched; they go before it is
+                # tight, but none that is open.
                 limit = services.settings.limit
-                make_room(one.bytes or 0, store.root, services.decoded, limit)
+                make_room(
+                    one.bytes or 0, store.root, services.decoded, limit, series=True
+                )
             if done is None:
                 bring = Bring(services, access, store, silence, together, token)
                 done = bring(one, source, doubts)

@@ -1,20 +1,30 @@
 """How much is kept on disk, and what makes room: decoded copies go first.
 
 Everything a copy holds can be read again from its series, so copies are the first
-to go, those whose series is gone before all, then the least recently used. Series
-themselves are not evicted; `_victims` is where they would come after the copies.
+to go, those whose series is gone before all, then the least recently used. Then
+what is left of downloads that failed; then series, the least recently used first,
+which can be fetched again. None goes that somebody has open, or is fetching.
+Drafts, review logs and the ledger lie elsewhere and are never touched.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from napari_tcia.transfer.leases import is_open, last_used
+from napari_tcia.transfer.store import RECORD as STORED
 from napari_tcia.volume.decoded import RECORD, discard_copy, is_whole
+
+PARTIAL = ".partial"
+_UID = re.compile(r"[0-9.]{1,64}")
 
 MOST = 200 * 10**9
 """Bytes that are kept where no limit is set; half of the disk where that is less."""
@@ -93,7 +103,12 @@ def usage(store: Path, decoded: Path, limit: int | None = None) -> Usage:
 
 
 def make_room(
-    wanted: int, store: Path, decoded: Path, limit: int | None = None
+    wanted: int,
+    store: Path,
+    decoded: Path,
+    limit: int | None = None,
+    *,
+    series: bool = False,
 ) -> bool:
     """Evict decoded copies until `wanted` bytes fit, and say whether they do.
 
@@ -110,12 +125,18 @@ def make_room(
     store, decoded : Path
     limit : int, optional
         As for `usage`.
+    series : bool
+        Evict series as well, where the copies are not enough.
     """
     for folder in _folders(decoded):
         if not is_whole(folder):
             discard_copy(folder)
     found = usage(store, decoded, limit)
     needed = found.excess(wanted)
+    if series and needed > found.decoded:
+        _evict_series(needed - found.decoded, store)
+        found = usage(store, decoded, limit)
+        needed = found.excess(wanted)
     in_vain = needed > found.decoded
     left = found.excess() if in_vain else needed
     for copy in _victims(found):
@@ -124,6 +145,41 @@ def make_room(
         if discard_copy(copy.folder):
             left -= copy.bytes
     return not in_vain and left <= 0
+
+
+def _evict_series(wanted: int, store: Path) -> None:
+    """Remove failed downloads, then series, until `wanted` bytes are free."""
+    left = wanted
+    for folder in _evictable(store):
+        if left <= 0:
+            return
+        name = folder.name.removeprefix(".").removesuffix(PARTIAL)
+        lock = FileLock(folder.with_name(f".{name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except (OSError, Timeout):
+            continue  # it is being fetched
+        try:
+            if is_open(folder):
+                continue
+            size = _bytes_below(folder)
+            aside = folder.with_name(f".{name}.part-evicted")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.replace(aside)  # gone as a whole, whatever happens next
+            shutil.rmtree(aside, ignore_errors=True)
+            left -= size
+        except OSError:
+            continue
+        finally:
+            lock.release()
+
+
+def _evictable(store: Path) -> list[Path]:
+    """Folders of failed downloads, then of series by the time of their last use."""
+    found = [one for host in _inside(store) for one in _inside(host)]
+    partial = [f for f in found if f.name.startswith(".") and f.suffix == PARTIAL]
+    series = [f for f in found if _UID.fullmatch(f.name) and (f / STORED).is_file()]
+    return sorted(partial) + sorted(series, key=lambda f: (last_used(f), f))
 
 
 def _victims(found: Usage) -> list[Kept]:
