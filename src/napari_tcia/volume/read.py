@@ -371,6 +371,15 @@ def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
             f"{listed(odd)}."
         )
         checks.append(Check("equal_photometric", "warn", message, {}, odd))
+    placed = [h for h in headers if h.high_bit not in (-1, h.bits_stored - 1)]
+    if placed:
+        # PS3.5 section 8.1.1 allows nothing else; every reader ignores it.
+        message = (
+            f"{len(placed)} images say that their {placed[0].bits_stored} stored bits "
+            f"end at bit {placed[0].high_bit}: their values may be shifted: "
+            f"{listed(names(placed))}."
+        )
+        checks.append(Check("high_bit", "warn", message, {}, names(placed)))
     lossy = [h for h in headers if h.lossy is not None or h.transfer_syntax in _LOSSY]
     if lossy:
         ratio = f" ({lossy[0].lossy} : 1)" if lossy[0].lossy else ""
