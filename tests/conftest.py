@@ -44,3 +44,14 @@ def _isolated(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HOME", str(home))
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    """Try again in a blink, where a user waits seconds; all else is as it is."""
+    from napari_tcia.archive.http import Transport
+    from napari_tcia.transfer.download import fetch_file, fetch_series
+
+    monkeypatch.setitem(Transport.__init__.__kwdefaults__, "backoff", 0.01)
+    for fetch in (fetch_series, fetch_file):
+        monkeypatch.setitem(fetch.__kwdefaults__, "pause", 0.01)

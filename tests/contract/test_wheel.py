@@ -2,13 +2,14 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from environments import ENVIRONMENT, UV, install, new_environment
 
 ROOT = Path(__file__).parents[2]
 PROBE = """
@@ -36,9 +37,11 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--installer", "uv" if UV else "pip"]
     subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        [*build, "--outdir", str(folder), str(ROOT)],
         check=True,
+        env=ENVIRONMENT,
         capture_output=True,
     )
     return next(folder.glob("*.whl"))
@@ -55,18 +58,12 @@ def test_wheel_holds_what_it_needs_and_nothing_else(wheel):
 @pytest.mark.timeout(900)
 def test_fresh_environment_finds_every_contribution(wheel, tmp_path):
     """Built from the sdist, installed with `[all]`, seen from another folder."""
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     environment = tmp_path / "fresh"
-    python = environment / "bin" / "python"
+    python = new_environment(environment)
     constraints = str(ROOT / "constraints.txt")
     what = f"napari-tcia[all] @ {wheel.as_uri()}"
-    if uv:
-        subprocess.run([uv, "venv", "-q", str(environment)], check=True)
-        install = [uv, "pip", "install", "-q", "--python", str(python)]
-    else:
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        install = [str(python), "-m", "pip", "install", "-q"]
-    subprocess.run([*install, "-c", constraints, what], check=True)
+    done = install(python, "-c", constraints, what)
+    assert done.returncode == 0, done.stderr
     clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     clean |= {"NAPARI_CONFIG": "", "QT_QPA_PLATFORM": "offscreen"}
     clean["NAPARI_TCIA_HOME"] = str(tmp_path / "home")

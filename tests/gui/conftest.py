@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from functools import partial
+
 import pytest
 
 from napari_tcia.app.case import open_case
@@ -20,6 +23,17 @@ def _plugins():
     from napari.plugins import _initialize_plugins
 
     _initialize_plugins()
+    # napari collects garbage at every layer that goes. What was imported stays for
+    # good and need not be looked through each time.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Waits for a condition a minute, not 5 s: other tests run beside this one."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=60_000)
+    return qtbot
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +56,16 @@ def folder(tmp_path_factory):
 def case(folder, tmp_path_factory):
     services = Services.open(Settings(home=tmp_path_factory.mktemp("case-home")))
     (found,) = open_case(services, folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def coarse_case(tmp_path_factory):
+    """The same body in ten slices, for tests that make a layer of each."""
+    coarse = SMALL | {"slices": 10, "step": 20.0}
+    home = phantom_case(tmp_path_factory.mktemp("coarse"), "MED_LYMPH_001", **coarse)
+    services = Services.open(Settings(home=tmp_path_factory.mktemp("coarse-home")))
+    (found,) = open_case(services, home)
     return found
 
 

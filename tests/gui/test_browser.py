@@ -363,9 +363,7 @@ def _begin_slowly(browser, qtbot, archive, text, seconds):
     try:
         browser.search(text)
         _, worker = browser._runner._tasks["search"]
-        qtbot.waitUntil(
-            lambda: browser.task.stage.text() == "Searching the archive", timeout=10000
-        )
+        qtbot.waitUntil(lambda: browser.task.stage.text() == "Searching the archive")
         qtbot.wait(100)  # the request follows at once
     finally:
         archive.latency = 0.0

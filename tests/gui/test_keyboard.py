@@ -59,7 +59,7 @@ def test_a_case_with_its_nodes_by_keys_alone(window, qtbot):
     viewer, browser = window
     session = session_for(viewer)
     keys = Keys()
-    qtbot.waitUntil(lambda: browser.search_box.hasFocus(), timeout=5000)
+    qtbot.waitUntil(lambda: browser.search_box.hasFocus())
     keys.line("MED_LYMPH_001\r")  # 1
     qtbot.waitUntil(lambda: browser.tree.hasFocus(), timeout=SECONDS)
     keys.press(Qt.Key.Key_Return)  # 2: open

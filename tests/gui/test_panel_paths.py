@@ -58,10 +58,10 @@ class Desk:
     def get(self, name):
         return self.request.getfixturevalue(name)
 
-    def open_case(self, viewer=None):
+    def open_case(self, viewer=None, name="case"):
         """The case as if from TCIA; returns image, nodes and points."""
         viewer = viewer or self.viewer
-        case = self.get("case")
+        case = self.get(name)
 
         def real(part, modality="CT"):
             return replace(part, provenance=replace(REAL, modality=modality))
@@ -78,10 +78,10 @@ class Desk:
         )
         return layers
 
-    def docked(self):
+    def docked(self, name="case"):
         """The case, with the panel in its place."""
-        layers = self.open_case()
-        self.qtbot.waitUntil(lambda: complete(self.viewer), timeout=10000)
+        layers = self.open_case(name=name)
+        self.qtbot.waitUntil(lambda: complete(self.viewer))
         return layers
 
     @property
@@ -346,7 +346,7 @@ def the_ct_goes_the_nodes_stay(desk):
 
 @path
 def split_into_slices(desk):
-    image, *rest = desk.docked()
+    image, *rest = desk.docked("coarse_case")
     for layer in rest:
         desk.viewer.layers.remove(layer)
     desk.viewer.layers.selection.active = image
@@ -571,7 +571,7 @@ def desk(make_napari_viewer, qtbot, request, tmp_path):
 def test_in_sight_and_complete(desk, name):
     viewer = PATHS[name](desk) or desk.viewer
     synthetic = desk.synthetic
-    desk.qtbot.waitUntil(lambda: complete(viewer, synthetic), timeout=10000)
+    desk.qtbot.waitUntil(lambda: complete(viewer, synthetic))
     desk.qtbot.wait(60)  # and it stays
     assert complete(viewer, synthetic)
 

@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_read_is_said(make_napari_viewer, tmp_path, qtbo
     session = session_for(viewer)
     notification_manager.records.clear()
     session.open(tmp_path)  # no DICOM here
-    qtbot.waitUntil(lambda: bool(notification_manager.records), timeout=5000)
+    qtbot.waitUntil(lambda: bool(notification_manager.records))
     (said,) = notification_manager.records
     assert "holds no DICOM image" in said.message
     assert str(said.severity) == "error"

@@ -201,7 +201,7 @@ def test_terms_of_a_folder_can_be_read_and_accepted(
         if b.text().startswith("Read")
     )
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: session.dialog is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: session.dialog is not None)
     dialog = session.dialog
     dialog.licence_box.setChecked(True)
     dialog.policy_box.setChecked(True)
@@ -221,8 +221,8 @@ def test_behind_another_tab_it_comes_out(viewer, qtbot, case):
     viewer.window._qt_window.tabifyDockWidget(dock, other)
     other.raise_()
     tabs = viewer.window._qt_window.tabifiedDockWidgets
-    qtbot.waitUntil(lambda: not tabs(dock), timeout=5000)
-    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty(), timeout=5000)
+    qtbot.waitUntil(lambda: not tabs(dock))
+    qtbot.waitUntil(lambda: not dock.visibleRegion().isEmpty())
 
 
 def test_the_window_closes_between_two_layers(make_napari_viewer, qtbot, case):

@@ -111,6 +111,19 @@ def test_jpeg_extended_of_12_bits_is_refused_by_name(tmp_path, kind):
     assert by_simpleitk(tmp_path).array.shape == stack.stored.shape
 
 
+def test_every_slice_in_another_syntax(tmp_path):
+    """Whatever its neighbours are encoded as."""
+    syntaxes = list(LOSSLESS.values())[3:]
+    stack = Stack(noise((3 * len(syntaxes), 32, 36)), syntax=EXPLICIT)
+    order = np.random.default_rng(4).permutation(len(stack.stored))
+    for k, file in enumerate(stack.write(tmp_path)):
+        if order[k] < len(syntaxes):
+            recode(file, syntaxes[order[k]])
+    volume = read_volume(tmp_path)
+    assert volume.passport.verdict == "pass"
+    np.testing.assert_array_equal(volume.array, stack.stored)
+
+
 HIGH_THROUGHPUT = """
 /0//UQApQAAAAAAKAAAACAAAAAAAAAAAAAAACgAAAAgAAAAAAAAAAAABDwEB/1AACAACAAAACv9SAAwA
 AgABAAUEBEAB/1wAEyCIkJCQkJCQkJCQkJCQiIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoA

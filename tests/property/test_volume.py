@@ -63,9 +63,12 @@ def test_holes_keep_their_place(holes):
     stack = Stack(noise((SLICES, 3, 4)))
     names = [f"{k}.dcm" for k in range(SLICES)]
     kept = [k for k in range(SLICES) if k not in holes]
-    volume = read_volume(written(stack, names, kept))
+    volume = read_volume(written(stack, names, kept), allow_fail=True)
     gaps = np.diff(kept)
     if gaps.min() > 1:  # every second slice is gone: nothing tells it from 2 mm
+        return
+    if np.median(gaps) > 1:  # or it was that, and one slice lies astray
+        assert volume.passport.verdict in ("warn", "fail")
         return
     assert volume.passport.verdict == "warn"
     assert set(np.flatnonzero(~volume.present)) == holes

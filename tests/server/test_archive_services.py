@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from embedded import series
 from napari_tcia.archive import collections as manager
 from napari_tcia.archive import datacite
 from napari_tcia.archive.http import Transport
@@ -289,6 +290,7 @@ def test_what_is_no_doi_is_not_asked_for(archive: SmallArchive, transport, setti
 @pytest.fixture(scope="module")
 def twin():
     with EmbeddedArchive(cases=1) as running:
+        series(running)  # the first listing takes its time; the clients are hasty
         yield running
 
 

@@ -439,7 +439,7 @@ def test_serve_says_where_it_is_and_ends_when_told(tmp_path):
             assert {"Collection": COLLECTION} in json.load(answer)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=5)
+        process.wait(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
 
 
@@ -470,7 +470,7 @@ def test_ctrl_c_is_130_and_leaves_no_half_series(at, tmp_path):
         while not pixel_requests(stalling):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert json.loads(out)["error"]["code"] == "cancelled"
     assert list((tmp_path / "home" / "store").rglob("*.dcm")) == []

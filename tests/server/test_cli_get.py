@@ -306,7 +306,7 @@ def test_killed_then_asked_again(accepted, strict, call):
     whole = strict.plans["/nbia/v4/getImage"]
     strict.on("/nbia/v4/getImage", Answer(b"".join([zipped_series()]), stall=9000))
     process = subprocess.Popen([*COMMAND, "get", UID], stderr=subprocess.DEVNULL)
-    assert strict.silent.wait(30)
+    assert strict.silent.wait(60)
     process.kill()
     process.wait()
     strict.on("/nbia/v4/getImage", whole)
@@ -334,9 +334,9 @@ def test_two_processes_fetch_once(accepted, strict):
 def test_ctrl_c_while_it_waits(accepted, strict):
     strict.on("/nbia/v4/getImage", Answer(zipped_series(), stall=9000))
     process = subprocess.Popen([*COMMAND, "get", UID, "--json"], stdout=subprocess.PIPE)
-    assert strict.silent.wait(30)
+    assert strict.silent.wait(60)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert json.loads(out)["error"]["code"] == "cancelled"
     assert list(store().rglob("*.dcm")) == []

@@ -328,7 +328,7 @@ def test_cancel_on_a_stalled_connection(
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert archive.silent.wait(5)
+    assert archive.silent.wait(60)
     token.cancel()
     thread.join(1.0)
     assert not thread.is_alive()
@@ -415,7 +415,7 @@ def test_two_at_once_fetch_once(archive: SmallArchive, settings, nbia, store):
     go = threading.Event()
 
     def plan(n, _):
-        go.wait(5)
+        go.wait(60)
         return whole()
 
     archive.on(IMAGE, plan)
@@ -435,7 +435,7 @@ def test_two_at_once_fetch_once(archive: SmallArchive, settings, nbia, store):
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert waited.wait(5)
+    assert waited.wait(60)
     go.set()
     for thread in threads:
         thread.join(10)
@@ -467,8 +467,8 @@ def test_a_killed_process_leaves_nothing_that_counts(
     script = FETCH.format(home=str(settings.home), bases=bases, uid=UID)
     process = subprocess.Popen([sys.executable, "-c", script])
     try:
-        assert archive.silent.wait(30)
-        until = time.monotonic() + 10
+        assert archive.silent.wait(60)
+        until = time.monotonic() + 60
         while not kept_files(store) and time.monotonic() < until:
             time.sleep(0.01)
     finally:

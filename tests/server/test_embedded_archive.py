@@ -57,7 +57,7 @@ def test_stop_ends_a_stalled_download_and_its_threads():
     with pytest.raises(requests.exceptions.RequestException):
         list(reply.iter_content(None))
     for thread in mine:
-        thread.join(timeout=5)
+        thread.join(timeout=60)
         assert not thread.is_alive()
     assert not running.folder.exists()
     with pytest.raises(ConnectionRefusedError):
@@ -90,7 +90,7 @@ def test_serve_prints_its_bases_and_obeys_signals(number):
                 stream=True, timeout=60,
             )  # fmt: skip
             os.kill(process.pid, number)
-            assert process.wait(timeout=5) == 0
+            assert process.wait(timeout=60) == 0
             idle.close()
             busy.close()
         finally:
@@ -155,7 +155,7 @@ def test_serve_warns_when_others_can_reach_it(host, warned):
             url = f"{said['archive']}/v4/getPatient"
             assert len(requests.get(url, timeout=30).json()) > 10
             os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(timeout=5) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             process.kill()
         told = process.stderr.read()

@@ -144,6 +144,6 @@ def test_serve_over_the_command_line(pair, tmp_path, trusted):
             settings = Settings.from_environment(env)
             assert NC in _held(settings)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=5) == 0
+            assert process.wait(timeout=60) == 0
         finally:
             process.kill()

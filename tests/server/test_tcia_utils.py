@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,13 +11,12 @@ import pytest
 import SimpleITK as sitk
 
 from embedded import LNQ, NC
+from environments import ENVIRONMENT, install, new_environment
 from napari_tcia.demo.nbia import SHARED_LIST
 from napari_tcia.demo.phantom import make_phantom
 from napari_tcia.demo.server import EmbeddedArchive
 
 VERSION = "3.3.5"
-# Read before tests get a home of their own: the installer's cache and settings.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("NAPARI_TCIA_")}
 SCRIPT = """
 import json, sys
 from tcia_utils import nbia
@@ -84,14 +81,8 @@ print(json.dumps(answers))
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     """An interpreter with tcia_utils and nothing of ours."""
-    home = tmp_path_factory.mktemp("tcia_utils")
-    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    found = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    options = ["--quiet", "--retries=1", "--timeout=20", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [found, "-m", "pip", "install", *options, f"tcia-utils=={VERSION}"],
-        env=ENVIRONMENT, capture_output=True, text=True,
-    )  # fmt: skip
+    found = new_environment(tmp_path_factory.mktemp("tcia_utils"))
+    done = install(found, f"tcia-utils=={VERSION}")
     if "(from versions: none)" in done.stderr:
         pytest.skip("The package index cannot be reached, so tcia_utils is not here.")
     assert done.returncode == 0, done.stderr

@@ -60,6 +60,8 @@ class Header:
         SpacingBetweenSlices, else SliceThickness, mm.
     window : (level, width) or None
         First WindowCenter and WindowWidth.
+    high_bit : int
+        Highest of the stored bits, -1 where it is not said.
     padding : (low, high) or None
         Stored values that pad the image (DICOM PS3.3 C.7.5.1.1.2).
     lossy : str or None
@@ -103,6 +105,7 @@ class Header:
     photometric: str
     bits_allocated: int
     bits_stored: int
+    high_bit: int
     signed: bool
     slope: float | None
     intercept: float | None

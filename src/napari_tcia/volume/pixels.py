@@ -146,7 +146,9 @@ def _chunks(jobs: Sequence[Job]) -> Iterator[list[Job]]:
     chunk: list[Job] = []
     for job in jobs:
         other_file = (
-            bool(chunk) and not _is_plain(job[1]) and chunk[-1][1].path != job[1].path
+            bool(chunk)
+            and chunk[-1][1].path != job[1].path
+            and not (_is_plain(job[1]) and _is_plain(chunk[-1][1]))
         )
         most = _CHUNK if _is_plain(job[1]) else _COMPRESSED_CHUNK
         if len(chunk) >= most or other_file:

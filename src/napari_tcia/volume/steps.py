@@ -175,7 +175,8 @@ def along_normal(
         else "fail"
     )
     files: tuple[str, ...] = ()
-    if verdict == "fail" or extra > len(headers):
+    astray = _astray(along, usual) if 2 * extra >= len(headers) else None
+    if verdict == "fail" or extra > len(headers) or astray is not None:
         # No single step explains the gaps: keep every slice, in order.
         verdict = "fail"
         clusters = np.r_[0, np.cumsum(gaps > max(STEP_LIMIT * usual, _SAME_PLACE_MM))]
@@ -183,6 +184,8 @@ def along_normal(
         step = float((along[-1] - along[0]) / places[-1])
         odd = np.r_[False, np.abs(gaps - usual) > STEP_LIMIT * usual]
         odd = odd if odd.any() else shifted
+        if astray is not None:
+            odd = np.arange(len(headers)) == astray
         files = names([headers[n] for n in np.flatnonzero(odd).tolist()])
         message = (
             f"The slices are not evenly spaced: gaps from {alone.min():.4g} to "
@@ -198,6 +201,20 @@ def along_normal(
     }
     check = Check("uniform_step", verdict, message, numbers, files)
     return Steps(places, step, (check, _missing(places, along, step, gaps_choice)))
+
+
+def _astray(along: Floats, usual: float) -> int | None:
+    """The one slice that lies between the places of all the others, if there is one.
+
+    Half a step away it makes a grid of half the step, on which every second
+    slice would be missing.
+    """
+    for anchor in along[:2]:
+        places = (along - anchor) / usual
+        off = np.flatnonzero(np.abs(places - np.rint(places)) > STEP_LIMIT)
+        if len(off) == 1 and len(along) > 3:
+            return int(off[0])
+    return None
 
 
 _FILLED = {
