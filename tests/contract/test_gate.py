@@ -159,6 +159,7 @@ DOORS = {
 BEHIND_THE_GATE = {
     "app/api.py": {"read_volume", "read_labels", "read_points"},
     "app/assemble.py": {"assemble"},
+    "app/both.py": {"_same_pixels", "compare_sources"},
     "app/case.py": {"_open_own"},
     "app/decoded.py": {"read_kept", "has_copy"},
     "app/fetch.py": {"get"},

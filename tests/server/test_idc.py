@@ -633,7 +633,7 @@ def test_one_archive_alone(accepted, faulty, call, one, twin, here):
     assert code == 2
 
 
-def test_a_silent_nbia_is_waited_for_once(accepted, faulty, call, one, twin):
+def test_a_silent_nbia_is_waited_for_side_by_side(accepted, faulty, call, one, twin):
     faulty("stall@bytes=0")
     (seg, *_) = parse_series(series(twin, Collection=LNQ, Modality="SEG")).items
     before = len(twin.log)
@@ -641,8 +641,8 @@ def test_a_silent_nbia_is_waited_for_once(accepted, faulty, call, one, twin):
     assert code == 0, answer
     assert {row["source"] for row in answer["series"]} == {"idc"}
     images = [r for r in twin.log[before:] if "getImage" in r.path]
-    assert images
-    assert all(one.series_uid in r.path for r in images)
+    # Both were under way when it fell silent: three tries each, at the same time.
+    assert 0 < len(images) <= 3 * 2
 
 
 def test_provenance_and_citation_know_the_bucket(accepted, faulty, call, one, services):

@@ -24,12 +24,14 @@ from napari_tcia.core.task import CancelToken
 from napari_tcia.errors import (
     Cancelled,
     CorruptData,
+    NothingFound,
     RemoteTimeout,
+    ServerFault,
     Truncated,
     WrongSeries,
 )
 from napari_tcia.transfer.download import fetch_series
-from napari_tcia.transfer.partial import JOURNAL, folder_of
+from napari_tcia.transfer.partial import JOURNAL, WHOLE, folder_of
 from napari_tcia.transfer.store import Store
 from small_archive import (
     INSTANCES,
@@ -272,17 +274,29 @@ def ranged(data: bytes, start: int, **more) -> Answer:
 
 
 def test_objects_that_are_there_are_not_asked_for_again(
-    archive: SmallArchive, bucket, settings, store
+    archive: SmallArchive, bucket, settings, store, place
 ):
-    put(archive, lambda n, data, start: ranged(data, start, cut=2000))
-    with pytest.raises(Truncated):
-        fetch_series(SERIES, bucket, grant_for(settings), store, pause=0.01, attempts=1)
+    last = f"/idc/bucket/folder/i{len(INSTANCES) - 1}.dcm"
+    put(archive, lambda n, data, start: ranged(data, start))
+    archive.on(last, Answer(b"", 404))
+    with pytest.raises(NothingFound):
+        fetch_series(SERIES, bucket, grant_for(settings), store, pause=0.01)
+    assert not place.exists()  # what the bucket lacks is no hiccup
+
+    archive.on(last, Answer(b"", 503))
+    with pytest.raises(ServerFault):
+        fetch_series(SERIES, bucket, grant_for(settings), store, pause=0.01)
+    before = held(place)
+    assert before
     begun = len(archive.asked)
     put(archive, lambda n, data, start: ranged(data, start))
     stored = fetch_series(SERIES, bucket, grant_for(settings), store, pause=0.01)
     assert sums(stored.path) == SUMS
-    later = archive.asked[begun:]
-    assert len(later) == len({asked.path for asked in later}) == 5
+    there = {list(INSTANCES).index(sop) for sop in before}
+    later = {asked.path for asked in archive.asked[begun:]}
+    assert not later & {f"/idc/bucket/folder/i{n}.dcm" for n in there}
+    for sop, inode in before.items():
+        assert (stored.path / f"{sop}.dcm").stat().st_ino == inode
 
 
 def test_a_wrong_object_is_fetched_anew_from_its_start(
@@ -482,6 +496,7 @@ def test_killed_at_the_last_steps_nothing_is_asked_for_again(
         for file in record["files"]:
             md5 = hashlib.md5((path / file["name"]).read_bytes()).hexdigest()
             journal.write(json.dumps(file | {"md5": md5}) + "\n")
+    (path / WHOLE).touch()
     if moment == "named":
         path.rename(place)
     assert store.find(nbia.host, UID) is None

@@ -20,7 +20,6 @@ from napari_tcia.transfer.objects import check_listed, fetch_objects
 from napari_tcia.transfer.partial import Partial
 from napari_tcia.transfer.receive import Meter, Received, receive
 from napari_tcia.transfer.singles import fetch_singly, is_few
-from napari_tcia.transfer.store import LICENCE
 from napari_tcia.transfer.unpack import members
 
 
@@ -68,12 +67,13 @@ class Bring:
             if not self._singly(watch, progress):
                 raise
             self._compare(watch)
+        self.partial.mark_whole()
 
     def _is_here(self) -> bool:
         """Whether an earlier run had all of it, and only its end was missing."""
         declared = (self.series.images, self.series.bytes)
         held = (len(self.partial.uids), self.partial.bytes)
-        return LICENCE in self.partial.files and declared == held
+        return self.partial.is_whole and declared == held
 
     def _zip(self, source: SeriesSource, watch: Watch, progress: Meter) -> None:
         uid = self.series.series_uid

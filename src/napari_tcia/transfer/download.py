@@ -28,6 +28,7 @@ from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
 from napari_tcia.transfer.bring import Bring
 from napari_tcia.transfer.partial import (
     JOURNAL,
+    WHOLE,
     Partial,
     discard,
     folder_of,
@@ -157,7 +158,8 @@ def fetch_series(
                     held.take(folder, named, files, token=token, **told)
                     raise other_terms(series, named)
             done = store.commit(folder, series, files, **told)
-            (done.path / JOURNAL).unlink(missing_ok=True)
+            for name in (JOURNAL, WHOLE):
+                (done.path / name).unlink(missing_ok=True)
             return done
 
         # The files of a bucket are each tried again on their own.

@@ -5,6 +5,7 @@ Beside the place of the series lies a hidden folder::
     .<SeriesInstanceUID>.partial/   <SOPInstanceUID>.held   verified instances
                                     LICENSE.held
                                     verified.jsonl          what they are
+                                    whole                   all arrived and agreed
                                     *.part                  arriving
 
 Nothing in it has the name of an image, and nothing opens it. After a crash it is
@@ -26,6 +27,7 @@ from napari_tcia.core.files import storage_error
 from napari_tcia.core.task import CancelToken
 
 JOURNAL = "verified.jsonl"
+WHOLE = "whole"
 _HELD = ".held"
 
 
@@ -84,7 +86,7 @@ class Partial:
                 self.files[one.name] = one
         known = {_held(folder, name) for name in self.files}
         for path in folder.iterdir():
-            if path not in known and path.name != JOURNAL and path.suffix != ".object":
+            if path not in known and not _is_ours(path):
                 _remove(path)
         self._rewrite()
 
@@ -109,9 +111,19 @@ class Partial:
                 raise storage_error(error, self.folder) from error
             self.files[one.name] = one
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether a source has sent all of it, and every check agreed."""
+        return (self.folder / WHOLE).exists()
+
+    def mark_whole(self) -> None:
+        """Note that a source has sent all of it, and every check agreed."""
+        (self.folder / WHOLE).touch()
+
     def drop(self, names: Iterable[str]) -> None:
         """Forget files that turned out to be wrong."""
         with self._lock:
+            _remove(self.folder / WHOLE)
             for name in names:
                 self.files.pop(name, None)
                 _remove(_held(self.folder, name))
@@ -125,7 +137,7 @@ class Partial:
                 if held.name != name:
                     held.replace(self.folder / name)
             for path in self.folder.iterdir():
-                if path.name not in self.files and path.name != JOURNAL:
+                if path.name not in self.files and path.name not in (JOURNAL, WHOLE):
                     _remove(path)
         except OSError as error:
             raise storage_error(error, self.folder) from error
@@ -158,6 +170,10 @@ def recover(series: Path, record: str) -> None:
 def discard(series: Path) -> None:
     """Remove what was verified of a series."""
     shutil.rmtree(folder_of(series), ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name in (JOURNAL, WHOLE) or path.suffix == ".object"
 
 
 def _held(folder: Path, name: str) -> Path:
