@@ -25,7 +25,8 @@ from qtpy.QtWidgets import QApplication
 from napari_tcia._napari import launch
 from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import session_for
-from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.cite.references import CT_LYMPH_NODES_DOI
 from napari_tcia.core.model import Provenance

@@ -8,12 +8,14 @@ import ast
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import napari_tcia
 import napari_tcia as nt
+from napari_tcia.app import decoded
 from napari_tcia.app.case import open_path
 from napari_tcia.app.services import Services
 from napari_tcia.demo.server import EmbeddedArchive
@@ -151,12 +153,14 @@ ACTIONS = {
 DOORS = {
     "read_volume", "read_labels", "read_points", "read_candidates", "fetch_series",
     "fetch_file", "open_series", "open_instance", "open_object", "dcmread",
-    "pixel_array",
+    "pixel_array", "open_copy",
 }  # fmt: skip
 """Names through which pixels, or what is drawn on them, come in."""
 BEHIND_THE_GATE = {
     "app/api.py": {"read_volume", "read_labels", "read_points"},
-    "app/case.py": {"_read"},
+    "app/assemble.py": {"assemble"},
+    "app/case.py": {"_open_own"},
+    "app/decoded.py": {"read_kept", "has_copy"},
     "app/fetch.py": {"get"},
     "app/passports.py": {"passports"},
     "app/preview.py": {"preview", "_of_file"},
@@ -259,7 +263,7 @@ class Spy:
 
 
 def pixels_in(path):
-    return path.endswith((".dcm", ".zip"))
+    return path.endswith((".dcm", ".zip", ".npy"))
 
 
 @pytest.fixture(scope="module")
@@ -349,11 +353,19 @@ def test_refusing_leaves_search_and_terms_usable(spy, series):
 
 @pytest.fixture
 def kept(spy, series):
-    """Folder of a series that was fetched, and whose terms were then withdrawn."""
+    """Folder of a series that was fetched and opened, so that it has a decoded copy.
+
+    Its terms were withdrawn after that.
+    """
     nt.accept("CT Lymph Nodes", name="N")
     (row,) = nt.get(series.series_uid)
     assert spy.asked()  # the spies do see
     assert spy.opened()
+    nt.read_volume(row.path)
+    decoded.settle()
+    _opened.clear()
+    nt.read_volume(row.path).confirm()
+    assert {Path(path).name for path in spy.opened()} == {"volume.npy"}
     nt.revoke("CT Lymph Nodes", name="N")
     spy.start = len(spy.archive.log)
     _opened.clear()
@@ -364,6 +376,13 @@ def supplement(folder):
     return next(folder.parent.joinpath("files").glob("*.zip"))
 
 
+def through_a_link(folder):
+    with tempfile.TemporaryDirectory() as elsewhere:
+        link = Path(elsewhere) / "link"
+        link.symlink_to(folder)
+        return nt.read_volume(link)
+
+
 KEPT_PROBES = {
     "inspect": command("inspect", "TARGET"),
     "nodes": command("nodes", "TARGET"),
@@ -371,6 +390,7 @@ KEPT_PROBES = {
     "nt.inspect": nt.inspect,
     "nt.open_case": nt.open_case,
     "nt.read_volume": nt.read_volume,
+    "nt.read_volume of a link": through_a_link,
     "nt.read_volume of files": lambda p: nt.read_volume(sorted(p.glob("*.dcm"))),
     "nt.read_labels": lambda p: nt.read_labels(next(p.glob("*.dcm")), None),
     "nt.read_points": lambda p: nt.read_points(supplement(p), None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import npe2
 from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
@@ -80,3 +82,14 @@ def test_a_folder_that_cannot_be_read_is_said(make_napari_viewer, tmp_path, qtbo
     assert "holds no DICOM image" in said.message
     assert str(said.severity) == "error"
     assert len(viewer.layers) == 0
+
+
+def test_a_zip_of_dicom_opens_like_its_folder(tmp_path, folder):
+    path = shutil.make_archive(str(tmp_path / "case"), "zip", folder)
+    assert get_reader(path) is read
+    layers = npe2.read([path], plugin_name="napari-tcia", stack=False)
+    assert [kwargs["name"] for _, kwargs, _ in layers] == NAMES
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "notes.txt").write_text("words")
+    other = shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path / "words")
+    assert get_reader(other) is None

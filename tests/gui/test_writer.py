@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 
 from napari_tcia._napari import writer
 from napari_tcia._napari.layers import add_case, node_rows
-from napari_tcia.app.case import Case
+from napari_tcia.app.assemble import Case
 from napari_tcia.core.image import Check, Passport
 from napari_tcia.errors import BrokenGeometry, GeometryMismatch, NothingFound
 

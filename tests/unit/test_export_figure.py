@@ -13,7 +13,7 @@ from skimage import io
 from annotation_factory import volume_of
 from dicom_factory import noise
 from napari_tcia.app import credit, picture
-from napari_tcia.app.case import Case
+from napari_tcia.app.assemble import Case
 from napari_tcia.core.geometry import make_affine
 from napari_tcia.core.image import Check, LabelSet, NodeRow, Passport, Segment
 from napari_tcia.core.model import Provenance

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import SimpleITK as sitk
 import slicerio
 
 from annotation_factory import ellipsoid, volume_of
-from dicom_factory import Stack, noise
+from dicom_factory import ROOT, Stack, noise
 from napari_tcia.core.geometry import index_to_patient, patient_to_index
 from napari_tcia.core.image import LabelSet, PointSet, Segment
 from napari_tcia.core.model import Citation, Provenance
@@ -318,3 +319,31 @@ def test_a_file_that_fails_its_check_never_appears(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotWritable):
         files.staged(tmp_path / "file" / "a", ".csv").__enter__()
+
+
+def test_labels_of_a_multi_frame_image_go_to_nifti_not_to_seg(tmp_path):
+    """A SEG of frames is refused in words; the labels are not lost for it."""
+    stack = Stack(noise((4, 6, 5)))
+    sources = [pydicom.dcmread(file) for file in stack.write(tmp_path / "plain")]
+    for one in sources:
+        one.SliceThickness, one.AcquisitionNumber = 1.0, 1
+        one.Manufacturer = one.ManufacturerModelName = one.SoftwareVersions = "a"
+        one.PatientPosition, one.KVP, one.DeviceSerialNumber = "HFS", 100, "1"
+        one.AcquisitionDate = one.ContentDate = "20200101"
+        one.AcquisitionTime = one.ContentTime = one.StudyTime = "000000"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        frames = hd.legacy.LegacyConvertedEnhancedCTImage(
+            sources[::-1], f"{ROOT}8.1", 2, f"{ROOT}8.2", 1
+        )
+    frames.save_as(tmp_path / "frames.dcm")
+    volume = read_volume(tmp_path / "frames.dcm")
+    np.testing.assert_array_equal(volume.array, stack.stored)
+    array = np.zeros(volume.shape, np.uint8)
+    array[1:3, 2:4, 2:4] = 1
+    labels = LabelSet(array, (Segment(1, "Node 1"),), "mine", "seg", volume.provenance)
+    with pytest.raises(UsageError, match="multi-frame"):
+        seg.write(tmp_path / "out.dcm", volume, [labels], [])
+    written = nifti.write(tmp_path / "out.nii.gz", volume, [labels], [])
+    (found,) = read_labels(written[0], volume)
+    np.testing.assert_array_equal(found.array, array)

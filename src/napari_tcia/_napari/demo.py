@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from napari_tcia._napari import launch
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import BrowserDock
 from napari_tcia._qt.browser import START
+from napari_tcia.app.decoded import settle
 from napari_tcia.app.services import Services
 from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.errors import NothingFound, TciaError
@@ -39,8 +41,10 @@ def run(screenshot: Path | None = None, case: str = "") -> None:
     """
     with (
         tempfile.TemporaryDirectory(prefix="napari-tcia-demo-") as folder,
+        contextlib.ExitStack() as kept,
         EmbeddedArchive() as archive,
     ):
+        kept.callback(settle)  # nobody writes there once the folder is removed
         services = Services.open(archive.settings(Path(folder) / "home"))
         viewer, browser = launch.build(services)
         browser.search(case or START)

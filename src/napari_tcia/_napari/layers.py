@@ -10,12 +10,12 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_tcia.app.case import Case, first_index
+from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
 from napari_tcia.core.colours import colour_of
 from napari_tcia.core.geometry import Affine, display_transform, relative_transform
-from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, worst
+from napari_tcia.core.image import Check, Choices, LabelSet, NodeRow, PointSet, worst
 from napari_tcia.core.model import Issue, Provenance, to_json
 
 KEY = "napari_tcia"
@@ -93,6 +93,11 @@ def _tuples(value: Any) -> Any:
 def doubts(ours: Mapping[str, Any]) -> tuple[Check, ...]:
     """What the passport of an image layer's volume warns of or failed."""
     return tuple(Check(**check) for check in ours.get("passport", ()))
+
+
+def choices_of(ours: Mapping[str, Any]) -> Choices:
+    """What the volume of an image layer was read with."""
+    return Choices(**ours.get("choices", {}))
 
 
 def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
@@ -226,7 +231,8 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
     kwargs: dict[str, Any] = {
         "name": f"{provenance.modality or 'Image'} - {case.name}"
         + BADGES[volume.passport.verdict],
-        "colormap": "gray",
+        # MONOCHROME1 shows low values white (DICOM PS3.3 C.7.6.3.1.2).
+        "colormap": "gray_r" if volume.inverted else "gray",
         # A slice shows its own values, whatever thickness points are looked for in.
         "projection_mode": "none",
         **placed,
@@ -253,6 +259,8 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         passport=[c for c in volume.passport.checks if c.verdict != "pass"],
         checks=case.checks,
         first_index=first_index(case),
+        choices=case.choices,
+        place=case.place,
         **more,
     )
     return volume.array, kwargs, "image"

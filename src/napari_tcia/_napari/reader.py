@@ -1,4 +1,4 @@
-"""Reads a folder of DICOM, one file of it, or what was saved from a layer."""
+"""Reads a folder or zip of DICOM, one file, or what was saved from a layer."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
         from napari_tcia.app.saved import is_saved
 
         return read_saved if is_saved(first) else None
+    if first.suffix.lower() == ".zip":
+        from napari_tcia.core.zips import holds_dicom
+
+        return read if holds_dicom(first) else None
     return read if any(_is_dicom(file) for file in _some_files(first)) else None
 
 

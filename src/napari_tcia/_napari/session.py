@@ -22,7 +22,9 @@ from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
-from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case
+from napari_tcia.app.choices import read_again
 from napari_tcia.app.folder import under
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
@@ -165,6 +167,32 @@ class Session(QObject):
             self.tell(state.doubts(outcome.value))
         elif isinstance(outcome, Failed):
             show_error(str(outcome.error))
+
+    def read_again(self, image: Layer, choice: str) -> None:
+        """Read the series of an image layer as chosen; its layers are replaced."""
+        ours = case_layers.metadata_of(image) or {}
+        self.runner.submit(
+            "open",
+            read_again,
+            self.services,
+            Path(ours.get("place") or ""),
+            str(ours.get("series_uid", "")),
+            case_layers.choices_of(ours),
+            choice,
+            on_done=partial(self._replace, weakref.ref(image)),
+        )
+
+    def _replace(self, image: weakref.ref[Layer], outcome: Outcome) -> None:
+        viewer, old = self.viewer, image()
+        if isinstance(outcome, Done) and viewer is not None and old is not None:
+            # What was painted on stays: it is somebody's work.
+            for layer in [old, *self.of_volume(old, self.ours())]:
+                ours = case_layers.metadata_of(layer) or {}
+                if layer in viewer.layers and not (
+                    derived.CHANGED in ours or ours.get("role") == "saved"
+                ):
+                    viewer.layers.remove(layer)
+        self._opened(outcome)
 
     def add_cases(self, cases: Sequence[Case]) -> None:
         """Add the layers of `cases`, one per turn of the event loop."""

@@ -15,6 +15,7 @@ from napari_tcia._napari.session import session_for
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
+from napari_tcia.app.choices import offers
 from napari_tcia.core.image import Check, NodeRow
 
 JUMP_ZOOM = 4.0
@@ -50,6 +51,7 @@ class NodesDock(NodeTable):
         viewer.layers.selection.events.active.connect(self._refresh)
         viewer.cursor.events.position.connect(self._under_cursor)
         self.chosen.connect(self._jump)
+        self.decided.connect(self._decide)
         self._refresh()
 
     def _refresh(self, event: Any = None) -> None:
@@ -70,7 +72,12 @@ class NodesDock(NodeTable):
         ]
         checks = [*case_layers.doubts(ours)]
         checks += [Check(**check) for check in ours.get("checks", ())]
-        self.show_nodes(str(ours.get("case", "")), rows, colours, checks)
+        offered = offers(case_layers.doubts(ours), case_layers.choices_of(ours))
+        self.show_nodes(str(ours.get("case", "")), rows, colours, checks, offered)
+
+    def _decide(self, choice: str) -> None:
+        if self._shown is not None:
+            self._session.read_again(self._shown, choice)
 
     def _jump(self, row: NodeRow) -> None:
         image, viewer = self._session.image(), self._session.viewer

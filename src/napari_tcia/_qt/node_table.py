@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import (
@@ -16,7 +17,9 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QHBoxLayout,
     QHeaderView,
+    QPushButton,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -30,6 +33,7 @@ from napari_tcia._qt.style import (
     fill_height,
     swatch,
 )
+from napari_tcia.app.choices import Offer
 from napari_tcia.core.geometry import image_number
 from napari_tcia.core.image import Check, NodeRow, worst
 
@@ -163,6 +167,8 @@ class NodeTable(QWidget):
 
     chosen = Signal(object)
     """The `NodeRow` to show."""
+    decided = Signal(str)
+    """What to do about a doubt: the choice of an `Offer`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -201,7 +207,9 @@ class NodeTable(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(SPACING)
-        for widget in (self.title, self.badge):
+        self.offers = QWidget()
+        QHBoxLayout(self.offers).setContentsMargins(0, 0, 0, 0)
+        for widget in (self.title, self.badge, self.offers):
             layout.addWidget(widget)
         layout.addWidget(self.table, 1000)
         layout.addWidget(self.hint)
@@ -215,6 +223,7 @@ class NodeTable(QWidget):
         self.model.set_rows((), ())
         self.title.say("Open a case with lymph-node annotations to see its nodes here.")
         self.badge.say("")
+        self._offer(())
         self.table.setVisible(False)
         self.hint.setVisible(False)
 
@@ -224,8 +233,10 @@ class NodeTable(QWidget):
         rows: Sequence[NodeRow],
         colours: Sequence[str],
         checks: Sequence[Check] = (),
+        offers: Sequence[Offer] = (),
     ) -> None:
-        """Show the nodes of a case, and the doubts about them and their volume."""
+        """Show the nodes of a case, the doubts about them, and what can be chosen."""
+        self._offer(offers)
         self.model.set_rows(rows, colours)
         count = f"{len(rows)} node" + ("" if len(rows) == 1 else "s")
         self.title.say(f"{case}: {count} in the reference")
@@ -247,6 +258,18 @@ class NodeTable(QWidget):
             self.title.say(f"{case} can be looked at, but not measured:")
         elif not rows:
             self.title.say(f"{case}: no lymph-node annotations are open.")
+
+    def _offer(self, offers: Sequence[Offer]) -> None:
+        """One button for each way to read a doubtful series."""
+        layout = self.offers.layout()
+        while layout.count():
+            layout.takeAt(0).widget().deleteLater()
+        for offer in offers:
+            button = QPushButton(offer.label)
+            described(button, offer.label, offer.tip)
+            button.clicked.connect(partial(self.decided.emit, offer.choice))
+            layout.addWidget(button)
+        self.offers.setVisible(bool(offers))
 
     def highlight(self, node: int | None) -> None:
         """Light up the row of the label under the cursor; None for none."""

@@ -6,19 +6,21 @@ Every action of the window has its twin here. Imported lazily as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tcia.app import agree
 from napari_tcia.app import case as _case
+from napari_tcia.app import decoded as _decoded
 from napari_tcia.app import fetch as _fetch
 from napari_tcia.app import search as _search
+from napari_tcia.app.assemble import Case
 from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.passports import passports
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import LabelSet, PointSet, Volume
+from napari_tcia.core.image import Choices, LabelSet, PointSet, Volume
 from napari_tcia.core.model import (
     Acceptance,
     Collection,
@@ -149,11 +151,14 @@ def get(
 def open_case(
     target: str | Path,
     *,
+    choices: Choices | Mapping[str, Any] | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
-) -> tuple[_case.Case, ...]:
+) -> tuple[Case, ...]:
     """Read a case with its annotations, fetching what is missing."""
-    return _case.open_case(Services.open(), target, report=report, token=token)
+    return _case.open_case(
+        Services.open(), target, choices=_chosen(choices), report=report, token=token
+    )
 
 
 def read_volume(
@@ -163,23 +168,35 @@ def read_volume(
     report: Report | None = None,
     token: CancelToken | None = None,
     allow_fail: bool = False,
+    choices: Choices | Mapping[str, Any] | None = None,
 ) -> Volume:
     """Read one image series as a volume, with its passport.
 
     Parameters
     ----------
     path : path or sequence of paths
-        A folder, a file, or the files of a series.
+        A folder, a file, the files of a series, or a zip.
     series_uid : str, optional
         Which series, where a folder holds several.
     allow_fail : bool
         Return a volume whose geometry fails; annotation, measuring and export
         refuse it.
+    choices : Choices or mapping, optional
+        What to do about several stacks, duplicates, gaps and tilt, for example
+        ``{"duplicates": "first"}``; by default nothing is invented or left out.
 
     Returns
     -------
     Volume
         ``array`` (k, j, i), ``affine`` (k, j, i, 1) to LPS mm.
+
+    Notes
+    -----
+    A stored series is opened from its decoded copy where there is one, without
+    waiting for the checksum of its pixels: that is computed behind. Annotation,
+    measuring and export wait for it; should it be wrong, they raise `CorruptData`,
+    a `RuntimeWarning` says so, and the copy is gone. ``volume.confirm()`` waits for
+    it in a program of your own. The array is read-only.
 
     Raises
     ------
@@ -190,17 +207,27 @@ def read_volume(
     """
     services = Services.open()
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
+    kept = services.store.at(paths[0]) if len(paths) == 1 else None
+    whole = kept is not None and paths[0].resolve() == kept.path.resolve()
+    if kept and whole and series_uid in (None, kept.series.series_uid):
+        opened = _decoded.read_kept(
+            services,
+            kept,
+            report=report or silent,
+            token=token,
+            allow_fail=allow_fail,
+            choices=_chosen(choices),
+        )
+        return _decoded.at_once(opened)
     for one in paths:
         admit(services, one)
-    whole = len(paths) == 1 and paths[0].is_dir()
-    kept = services.store.at(paths[0]) if whole else None
     volume = _read.read_volume(
         paths if len(paths) > 1 else paths[0],
         series_uid=series_uid,
         report=report,
         token=token,
         allow_fail=allow_fail,
-        declared_images=kept.series.images if kept else None,
+        choices=_chosen(choices),
     )
     return credited(services, volume)
 
@@ -241,6 +268,17 @@ def node_table(
     return _match.node_table(volume, labels, points)
 
 
-def inspect(path: str | Path) -> tuple[dict[str, Any], ...]:
+def inspect(
+    path: str | Path, *, choices: Choices | Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], ...]:
     """Passport of each image series in `path`: verdict, shape, spacing, checks."""
-    return passports(path)
+    return passports(path, choices=_chosen(choices))
+
+
+def _chosen(choices: Choices | Mapping[str, Any] | None) -> Choices:
+    if choices is None or isinstance(choices, Choices):
+        return choices or Choices()
+    found = Choices()
+    for name, value in choices.items():
+        found = found.with_choice(f"{name}={value}")
+    return found

@@ -1,13 +1,15 @@
-"""A case: a volume with its annotations, read and checked."""
+"""Cases from what a user names: a target of the archive, a folder, a zip."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from napari_tcia.app.assemble import Case, assemble
+from napari_tcia.app.decoded import damage, has_copy, read_kept
 from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
 from napari_tcia.app.folder import (
     admit,
@@ -17,23 +19,17 @@ from napari_tcia.app.folder import (
     stored_below,
     stored_facts,
 )
-from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue
+from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import Check, LabelSet, NodeRow, PointSet, Volume
-from napari_tcia.core.model import Issue, Provenance, Series, StoredSeries
+from napari_tcia.core.image import Choices
+from napari_tcia.core.model import Issue, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
+from napari_tcia.core.zips import holds_dicom, is_zip, keep_with, unpack
 from napari_tcia.errors import (
     MixedSeries,
     NoDicom,
     NothingFound,
-    VerificationError,
 )
-from napari_tcia.nodes.candidates import read_candidates
-from napari_tcia.nodes.known_issues import known_issues
-from napari_tcia.nodes.labels import read_labels
-from napari_tcia.nodes.match import node_rows
-from napari_tcia.nodes.points import read_points
-from napari_tcia.nodes.verify import verify
 from napari_tcia.volume.headers import SeriesHeaders, survey
 from napari_tcia.volume.read import read_volume
 
@@ -41,59 +37,11 @@ POINT_ZIP = "MED_ABD_LYMPH_*.zip"
 POINT_FILES = ("*_lymphnodes_indices.txt", "*_lymphnodes_[pP]hysical[pP]oints.txt")
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One volume and what is known on its grid.
-
-    Attributes
-    ----------
-    name : str
-        Patient ID, or the folder's name where the origin is unknown (a
-        stranger's patient ID is not for layer names).
-    nodes : tuple of NodeRow
-    checks : tuple of Check
-        How well annotations and image agree, one by one and together.
-    issues : tuple of Issue
-        Known issues of the case, and annotations that could not be read.
-    """
-
-    name: str
-    volume: Volume
-    labels: tuple[LabelSet, ...] = ()
-    points: PointSet | None = None
-    candidates: tuple[PointSet, ...] = ()
-    nodes: tuple[NodeRow, ...] = ()
-    checks: tuple[Check, ...] = ()
-    issues: tuple[Issue, ...] = ()
-
-    @property
-    def provenances(self) -> tuple[Provenance, ...]:
-        """Of every part, for citations."""
-        parts = [self.volume.provenance]
-        parts += [labels.provenance for labels in self.labels]
-        parts += [self.points.provenance] if self.points else []
-        parts += [points.provenance for points in self.candidates]
-        return tuple(dict.fromkeys(parts))
-
-
-def first_index(case: Case) -> tuple[float, float, float]:
-    """Where to look first: the largest node, else the middle. (k, j, i)."""
-
-    def size(row: NodeRow) -> float:
-        known = (row.short_axis_mm, row.published_size_mm, row.long_axis_mm)
-        return next((float(v) for v in known if v is not None), 0.0)
-
-    if case.nodes:
-        largest = max(case.nodes, key=size)
-        return (float(largest.k), largest.index[1], largest.index[2])
-    k, j, i = case.volume.shape
-    return ((k - 1) // 2, (j - 1) / 2, (i - 1) / 2)
-
-
 def open_case(
     services: Services,
     target: str | Path | Sequence[Series],
     *,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[Case, ...]:
@@ -102,8 +50,10 @@ def open_case(
     Parameters
     ----------
     target : str, Path or sequence of Series
-        A folder or file, a series UID, a patient ID, a manifest, or rows of
-        a search.
+        A folder, file or zip, a series UID, a patient ID, a manifest, or rows
+        of a search.
+    choices : Choices, optional
+        What to do where the slices of a series leave a doubt.
 
     Raises
     ------
@@ -117,7 +67,9 @@ def open_case(
         path = Path(target)
         is_manifest = path.suffix.lower() in (".tcia", ".s5cmd", ".csv")
         if path.exists() and not is_manifest:
-            return open_path(services, path, report=report, token=token)
+            return open_path(
+                services, path, choices=choices, report=report, token=token
+            )
         if not path.exists() and (isinstance(target, Path) or len(path.parts) > 1):
             raise NothingFound(f"{path} does not exist.", "Check the spelling.")
         series = resolve(services, str(target), token=token)
@@ -125,7 +77,9 @@ def open_case(
             series = companions(services, series[0], token=token)
     else:
         series = tuple(target)
-    listing = get(services, series, report=report, token=token)
+    # What is shown of a series with a copy is the copy, which has a checksum itself.
+    vouched = functools.partial(has_copy, services, choices=choices)
+    listing = get(services, series, vouched=vouched, report=report, token=token)
     failed = [row.error for row in listing if row.error is not None]
     wanted = {s.series_uid: s for s in series}
     image_failed = [
@@ -140,7 +94,12 @@ def open_case(
         raise decisive
     kept = [services.store.find(services.settings.archive_host, uid) for uid in wanted]
     return _read_stored(
-        services, [k for k in kept if k], listing.issues, report=report, token=token
+        services,
+        [k for k in kept if k],
+        listing.issues,
+        choices=choices,
+        report=report,
+        token=token,
     )
 
 
@@ -149,10 +108,11 @@ def open_path(
     path: Path,
     *,
     series_uid: str | None = None,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[Case, ...]:
-    """Read a folder or file: the user's own, or one below HOME.
+    """Read a folder, file or zip: the user's own, or one below HOME.
 
     Each image series becomes a case, with every SEG, mask and point file
     found beside it that belongs to it. Below HOME the gate is asked again.
@@ -167,13 +127,54 @@ def open_path(
     token = token or CancelToken()
     admit(services, path)
     if services.keeps(path):
-        return _open_kept(services, path, report=report, token=token)
-    report(Progress(f"Looking through {path.name}"))
+        return _open_kept(
+            services, path, series_uid, choices=choices, report=report, token=token
+        )
+    if path.is_file() and is_zip(path) and holds_dicom(path):
+        folder = unpack(path, report=report, token=token)
+        try:
+            cases = _open_own(
+                services,
+                folder,
+                path.stem,
+                series_uid,
+                choices=choices,
+                report=report,
+                token=token,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        keep_with([case.volume.array for case in cases], folder)
+        return cases
+    return _open_own(
+        services,
+        path,
+        path.name,
+        series_uid,
+        choices=choices,
+        report=report,
+        token=token,
+    )
+
+
+def _open_own(
+    services: Services,
+    path: Path,
+    name: str,
+    series_uid: str | None,
+    *,
+    choices: Choices | None,
+    report: Report,
+    token: CancelToken,
+) -> tuple[Case, ...]:
+    report(Progress(f"Looking through {name}"))
     if path.is_file():
         # One file stands for its series; a SEG for the images beside it.
         alone = survey([path])
         series_uid = next((s.series_uid for s in alone if s.is_image), series_uid)
         path = path.parent if alone else path
+        name = path.name
         admit(services, path)
     found = survey(path, report=report, token=token)
     here = [s for s in found if s.is_image]
@@ -188,10 +189,17 @@ def open_path(
     alone_here = len(here) == 1
     left_out = _left_out(annotations, here)
     cases = tuple(
-        _read(
-            place_of(image),
-            image.series_uid,
-            provenance_of(services, image),
+        assemble(
+            read_volume(
+                place_of(image),
+                series_uid=image.series_uid,
+                report=report,
+                token=token,
+                allow_fail=True,
+                provenance=provenance_of(services, image),
+                declared_images=declared_images(services, image),
+                choices=choices,
+            ),
             [
                 (one, provenance_of(services, one))
                 for one in annotations
@@ -199,20 +207,27 @@ def open_path(
             ],
             _masks(path) if alone_here else [],
             _points(path),
-            name=path.name,
-            declared_images=declared_images(services, image),
+            name=name,
+            choices=choices,
             report=report,
             token=token,
         )
         for image in images
     )
     return tuple(
-        dataclasses.replace(case, issues=case.issues + left_out) for case in cases
+        dataclasses.replace(case, issues=case.issues + left_out, place=path)
+        for case in cases
     )
 
 
 def _open_kept(
-    services: Services, path: Path, *, report: Report, token: CancelToken
+    services: Services,
+    path: Path,
+    series_uid: str | None,
+    *,
+    choices: Choices | None,
+    report: Report,
+    token: CancelToken,
 ) -> tuple[Case, ...]:
     """Open what is kept at `path`, with all that is kept of the same studies."""
     below = stored_below(services, path)
@@ -223,7 +238,13 @@ def _open_kept(
             f"{path} holds no image series.",
             "Fetch its patient: napari-tcia get <patient ID>",
         )
-    return _read_stored(services, beside, (), report=report, token=token)
+    if series_uid is not None:
+        beside = [
+            k for k in beside if not _is_image(k) or k.series.series_uid == series_uid
+        ]
+    return _read_stored(
+        services, beside, (), choices=choices, report=report, token=token
+    )
 
 
 def refuse_mixed(images: Sequence[SeriesHeaders]) -> None:
@@ -247,6 +268,7 @@ def _read_stored(
     kept: Sequence[StoredSeries],
     issues: tuple[Issue, ...],
     *,
+    choices: Choices | None,
     report: Report,
     token: CancelToken,
 ) -> tuple[Case, ...]:
@@ -264,99 +286,34 @@ def _read_stored(
             for name in SUPPLEMENTS.get(image.series.collection, ())
             if (found := services.store.find_file(image.archive_host, name))
         ]
-        case = _read(
-            image.path,
-            image.series.series_uid,
-            stored_facts(services, image),
-            beside,
-            [],
-            supplements,
-            name=image.series.patient_id,
-            declared_images=image.series.images,
-            report=report,
-            token=token,
+        doubts = issues
+        opened = read_kept(services, image, choices=choices, report=report, token=token)
+        while True:
+            case = assemble(
+                opened.volume,
+                beside,
+                [],
+                supplements,
+                name=image.series.patient_id,
+                choices=choices,
+                report=report,
+                token=token,
+            )
+            if opened.sound():
+                break
+            doubts += (damage(opened),)
+            opened = read_kept(
+                services,
+                image,
+                choices=choices,
+                report=report,
+                token=token,
+                afresh=True,
+            )
+        cases.append(
+            dataclasses.replace(case, issues=case.issues + doubts, place=image.path)
         )
-        cases.append(dataclasses.replace(case, issues=case.issues + issues))
     return tuple(cases)
-
-
-def _read(
-    files: Path | Sequence[Path],
-    series_uid: str,
-    provenance: Provenance,
-    annotations: Iterable[tuple[SeriesHeaders, Provenance]],
-    masks: Iterable[Path],
-    point_sources: Sequence[Path],
-    *,
-    name: str,
-    declared_images: int | None = None,
-    report: Report,
-    token: CancelToken,
-) -> Case:
-    volume = read_volume(
-        files,
-        series_uid=series_uid,
-        report=report,
-        token=token,
-        allow_fail=True,
-        provenance=provenance,
-        declared_images=declared_images,
-    )
-    if volume.passport.verdict == "fail":
-        # Shown, and refused for annotation, measuring and export.
-        return Case(name=_name(volume, name), volume=volume, issues=_failed(volume))
-    issues: list[Issue] = list(known_issues(volume.provenance.patient_id))
-    labels: list[LabelSet] = []
-    report(Progress("Placing annotations"))
-    sources = [(f, origin) for one, origin in annotations for f in one.files]
-    for source, origin in [*sources, *((mask, None) for mask in masks)]:
-        token.raise_if_cancelled()
-        try:
-            labels += read_labels(source, volume, provenance=origin)
-        except VerificationError as error:
-            issues.append(as_issue(error))
-    points: PointSet | None = None
-    candidates: tuple[PointSet, ...] = ()
-    for source in point_sources:
-        try:
-            points = points or read_points(source, volume)
-        except NothingFound:
-            pass  # the zip of the collection holds no rows for this patient
-        except VerificationError as error:
-            issues.append(as_issue(error))
-        # Candidates are an addition of the same sources; most have none.
-        with contextlib.suppress(NothingFound, VerificationError):
-            candidates = candidates or read_candidates(source, volume)
-    report(Progress("Measuring nodes"))
-    token.raise_if_cancelled()
-    return Case(
-        name=_name(volume, name),
-        volume=volume,
-        labels=tuple(labels),
-        points=points,
-        candidates=candidates,
-        nodes=node_rows(volume, labels, points),
-        checks=(
-            *(check for one in labels for check in one.checks),
-            *(points.checks if points else ()),
-            *verify(volume, labels, points),
-        ),
-        issues=tuple(issues),
-    )
-
-
-def _name(volume: Volume, fallback: str) -> str:
-    if volume.provenance.origin == "unknown":
-        return fallback
-    return volume.provenance.patient_id or fallback
-
-
-def _failed(volume: Volume) -> tuple[Issue, ...]:
-    return tuple(
-        Issue("error", check.code, check.message, {"files": list(check.files)})
-        for check in volume.passport.checks
-        if check.verdict == "fail"
-    )
 
 
 def _is_image(kept: StoredSeries) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from importlib import metadata
+from pathlib import Path
 
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import netloc
 from napari_tcia.errors import TciaError
+from napari_tcia.transfer.space import Usage, usage
 
 REQUIRED = ("napari-tcia", "napari", "pydicom", "highdicom", "nibabel", "scikit-image")
 EXTRAS = {
@@ -57,9 +59,17 @@ def _home(services: Services) -> list[dict[str, str]]:
     free = shutil.disk_usage(home).free
     issues = services.ledger.verify()
     broken = [i.message for i in issues if i.level == "error"]
+    store, settings = services.store, services.settings
+    kept = usage(store.root, services.decoded, settings.limit)
     return [
         _row("ok", "home", f"{home} ({free / 1e9:.1f} GB free)"),
-        _row("ok", "stored series", str(len(services.store.all()))),
+        _row("ok", "stored series", _amount(len(store.all()), kept.series, store.root)),
+        _row(
+            "ok",
+            "decoded copies",
+            _amount(len(kept.copies), kept.decoded, services.decoded),
+        ),
+        _row("ok", "limit", _limit(kept)),
         _row(
             "failed" if broken else "ok",
             "acceptances",
@@ -67,6 +77,20 @@ def _home(services: Services) -> list[dict[str, str]]:
         ),
         _row("ok", "catalogue", services.catalogue.date),
     ]
+
+
+def _amount(count: int, size: int, place: Path) -> str:
+    return f"{count} ({size / 1e9:.1f} GB) in {place}"
+
+
+def _limit(kept: Usage) -> str:
+    text = (
+        f"{kept.limit / 1e9:.1f} GB for both (NAPARI_TCIA_LIMIT_GB); "
+        f"{kept.spare / 1e9:.1f} GB of the disk stay free"
+    )
+    if kept.excess() > 0:
+        text += "; too little is left, so no decoded copies are kept"
+    return text
 
 
 def _package(name: str, install: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from napari_tcia.errors import (
 )
 from napari_tcia.terms import gate
 from napari_tcia.transfer.download import fetch_file, find_whole, other_terms
+from napari_tcia.transfer.space import make_room
 from napari_tcia.transfer.store import Store
 
 SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
@@ -224,6 +225,7 @@ def get(
     *,
     out: Path | None = None,
     source: Source = "auto",
+    vouched: Callable[[StoredSeries], bool] | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Listing[Fetched]:
@@ -239,6 +241,8 @@ def get(
     source : {"auto", "nbia", "idc"}
         With "auto" NBIA is asked first. Where it fails, and a bucket has the
         series, that serves; an issue with code "other_archive" says so.
+    vouched : callable, optional
+        Says of a stored series that its files need not be summed up again.
 
     Returns
     -------
@@ -271,7 +275,7 @@ def get(
             if store.find(host, one.series_uid):
                 # As it is listed today, and before its files are read to be verified.
                 gate.recheck(one, host, services.ledger)
-            if kept := find_whole(one, host, store, token):
+            if kept := find_whole(one, host, store, token, vouched):
                 gate.recheck(kept, host, services.ledger)
                 rows.append(_row(kept, "present"))
             else:
@@ -280,6 +284,10 @@ def get(
                 )
                 access = gate.grant([one], shown, services.ledger)
                 done = _released(services, one, shown, store, token)
+                if done is None and out is None:
+                    # Decoded copies can be made again; they go before it is tight.
+                    limit = services.settings.limit
+                    make_room(one.bytes or 0, store.root, services.decoded, limit)
                 if done is None:
                     bring = Bring(services, access, store, silence, report, token)
                     done = bring(one, source, issues)

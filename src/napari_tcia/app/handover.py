@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_tcia.app import credit
-from napari_tcia.app.case import Case, open_case
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case
 from napari_tcia.app.fetch import MANIFESTS
 from napari_tcia.app.folder import credit_of, recorded
 from napari_tcia.app.interpret import interpret
@@ -14,9 +15,11 @@ from napari_tcia.archive import datacite
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.cite import citation
 from napari_tcia.core.files import write_atomic
+from napari_tcia.core.image import Choices
 from napari_tcia.core.model import TWIN_UID_ROOT, Citation, Provenance
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.core.text import bare_doi
+from napari_tcia.core.zips import is_zip, unpacked
 from napari_tcia.errors import NothingFound, UsageError
 from napari_tcia.transfer.store import LICENCE
 from napari_tcia.volume.headers import survey
@@ -73,6 +76,9 @@ def cited_for(
     if not text:
         raise UsageError("Nothing is named to cite.", _WHAT)
     path = Path(what)
+    if path.is_file() and is_zip(path):
+        with unpacked(path) as folder:
+            return cited_for(services, folder, refresh=refresh)
     if path.exists() and (path.is_dir() or path.suffix):
         found = _cited_path(services, path)
     else:
@@ -93,6 +99,7 @@ def export(
     to: str,
     out: str | Path,
     *,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> list[Path]:
@@ -106,6 +113,8 @@ def export(
         ``"figure"`` is the slice of the largest node with its outline.
     out : path
         A folder for several files, or a file name where there is one.
+    choices : Choices, optional
+        What to do where the slices of a series leave a doubt.
 
     Raises
     ------
@@ -118,7 +127,7 @@ def export(
         )
     services = Services.open()
     source = Path(target) if Path(target).exists() else str(target)
-    cases = open_case(services, source, report=report, token=token)
+    cases = open_case(services, source, choices=choices, report=report, token=token)
     if len(cases) != 1:
         raise UsageError(
             f"{target} holds {len(cases)} image series.",

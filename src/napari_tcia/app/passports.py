@@ -9,7 +9,9 @@ from napari_tcia.app.case import refuse_mixed
 from napari_tcia.app.folder import admit, declared_images, place_of, provenance_of
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import spacing_of
+from napari_tcia.core.image import Choices
 from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.core.zips import is_zip, unpacked
 from napari_tcia.volume.headers import survey
 from napari_tcia.volume.read import read_volume
 
@@ -17,10 +19,18 @@ from napari_tcia.volume.read import read_volume
 def passports(
     path: str | Path,
     *,
+    choices: Choices | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """Verdict, shape, spacing, affine and checks of each series in `path`.
+
+    Parameters
+    ----------
+    path : path
+        A folder, file or zip.
+    choices : Choices, optional
+        What to do where the slices of a series leave a doubt.
 
     Returns
     -------
@@ -37,6 +47,9 @@ def passports(
     services = Services.open()
     root = Path(path)
     admit(services, root)
+    if root.is_file() and is_zip(root):
+        with unpacked(root, report=report, token=token) as folder:
+            return passports(folder, choices=choices, report=report, token=token)
     images = [s for s in survey(root, report=report, token=token) if s.is_image]
     if not images:
         read_volume(root)  # says whether there is no DICOM, no image, or only damage
@@ -51,6 +64,7 @@ def passports(
             allow_fail=True,
             provenance=provenance_of(services, headers),
             declared_images=declared_images(services, headers),
+            choices=choices,
         )
         found.append(
             {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_tcia.app.case import Case, first_index
+from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.windows import first_window
 from napari_tcia.core.geometry import Affine, image_number, index_to_patient
 from napari_tcia.core.model import Citation, Provenance

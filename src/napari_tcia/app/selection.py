@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_tcia.app import agree, fetch, state
-from napari_tcia.app.case import Case, open_case, open_path
+from napari_tcia.app.assemble import Case
+from napari_tcia.app.case import open_case, open_path
 from napari_tcia.app.rows import CaseRow
 from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services

@@ -76,6 +76,11 @@ class Services:
         )
 
     @property
+    def decoded(self) -> Path:
+        """Folder of the decoded copies; only `napari_tcia.app.decoded` opens one."""
+        return self.settings.home / "decoded"
+
+    @property
     def catalogue(self) -> Catalogue:
         """The bundled catalogue, read at first use."""
         return load()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_tcia.app import facets
-from napari_tcia.app.case import Case
+from napari_tcia.app.assemble import Case
 from napari_tcia.app.fetch import companions, resolve_all, stored
 from napari_tcia.app.instant import place
 from napari_tcia.app.interpret import interpret, respelt

@@ -21,6 +21,7 @@ from napari_tcia.cli.output import (
     table,
     tell_issues,
 )
+from napari_tcia.core.image import Choices
 from napari_tcia.core.model import Issue, to_json
 
 NODE_COLUMNS = (
@@ -39,12 +40,33 @@ NODE_COLUMNS = (
 )
 
 
-def inspect(path: str, json_: Json = False) -> None:
-    """Show the passport of each image series in PATH."""
+Choose = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--choose",
+        metavar="NAME=VALUE",
+        help="What to do about a doubt that a check names, for example "
+        "duplicates=first, gaps=interpolate, tilt=straighten or stack=2; repeatable.",
+    ),
+]
+
+
+def chosen(choose: Sequence[str] | None) -> Choices:
+    """Choices of the options ``--choose``; raises `UsageError`."""
+    choices = Choices()
+    for text in choose or ():
+        choices = choices.with_choice(text)
+    return choices
+
+
+def inspect(path: str, choose: Choose = None, json_: Json = False) -> None:
+    """Show the passport of each image series in PATH: a folder, file or zip."""
     from napari_tcia.app.passports import passports
 
     with cancelling() as token, progress(json_) as report:
-        found = passports(named(path), report=report, token=token)
+        found = passports(
+            named(path), choices=chosen(choose), report=report, token=token
+        )
     if json_:
         emit({"passports": found, "issues": []})
     else:
@@ -57,12 +79,20 @@ def inspect(path: str, json_: Json = False) -> None:
                 ["", "check", "finding"],
                 [(c["verdict"], c["code"], c["message"]) for c in one["checks"]],
             )
+            if offered := choices_of(one["checks"]):
+                typer.echo(f"  Choose with --choose: {', '.join(offered)}")
     raise typer.Exit(6 if any(one["verdict"] == "fail" for one in found) else 0)
+
+
+def choices_of(checks: Sequence[dict[str, Any]]) -> list[str]:
+    """What the checks of a passport leave to choose."""
+    return [choice for c in checks for choice in c["numbers"].get("choices", ())]
 
 
 def nodes(
     target: str,
     csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+    choose: Choose = None,
     json_: Json = False,
 ) -> None:
     """List the lymph nodes of TARGET or PATH, measured and checked."""
@@ -72,7 +102,13 @@ def nodes(
 
     source = Path(named(target)) if Path(target).exists() else target
     with cancelling() as token, progress(json_) as report:
-        cases = open_case(Services.open(), source, report=report, token=token)
+        cases = open_case(
+            Services.open(),
+            source,
+            choices=chosen(choose),
+            report=report,
+            token=token,
+        )
     rows = [
         {"case": case.name} | {column: getattr(node, column) for column in NODE_COLUMNS}
         for case in cases
@@ -159,13 +195,16 @@ def export(
     target: str,
     to: Annotated[str, typer.Option("--to", help="csv, figure, nifti, seg or slicer.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File or folder.")],
+    choose: Choose = None,
     json_: Json = False,
 ) -> None:
     """Write TARGET or PATH for another program; reread before it is reported."""
     from napari_tcia.app import handover
 
     with cancelling() as token, progress(json_) as report:
-        written = handover.export(named(target), to, out, report=report, token=token)
+        written = handover.export(
+            named(target), to, out, choices=chosen(choose), report=report, token=token
+        )
     if json_:
         emit({"records": [{"path": path} for path in written], "issues": []})
     else:

@@ -7,11 +7,15 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from napari_tcia.errors import DiskFull, NotWritable, StorageError, UsageError
 
+PART = ".part"
+"""Ends the name of a file that is still being written."""
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -59,6 +63,39 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose bytes get the name `path` once the block has ended well.
+
+    What had that name is neither written to nor cut: who has it open, or mapped
+    into memory, keeps it.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or the folder cannot be written; nothing is left.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name[:40]}.", suffix=PART, dir=path.parent
+        )
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, data: bytes | str) -> Path:
     """Write `data` so that `path` holds either the old or the whole new content.
 
@@ -67,24 +104,8 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     StorageError
         The disk is full or the folder cannot be written; nothing is left.
     """
-    payload = data.encode() if isinstance(data, str) else data
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent
-        )
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        fsync_folder(path.parent)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise storage_error(error, path) from error
+    with replacing(path) as stream:
+        stream.write(data.encode() if isinstance(data, str) else data)
     return path
 
 

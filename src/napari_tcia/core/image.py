@@ -7,7 +7,7 @@ in `napari_tcia.core.geometry`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +101,10 @@ _CHOICES = {
 }
 
 
+def _beyond_doubt() -> None:
+    """The pixels were read from the files themselves."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """A stack of slices in patient space.
@@ -109,6 +113,8 @@ class Volume:
     ----------
     array : (K, J, I) ndarray
         Rescaled stored values: int16 when the rescale is exact, else float32.
+        That of a stored series is read-only, and may be mapped from its decoded
+        copy: work on ``array.copy()``.
     affine : (4, 4) float64
         (k, j, i, 1) to LPS mm; k rises along the slice normal.
     present : (K,) bool
@@ -129,6 +135,10 @@ class Volume:
         Values of `array` that pad the image and are no measurement.
     inverted : bool
         MONOCHROME1: low values are shown white. The values are as they are.
+    confirm : callable
+        Waits until the pixels of a decoded copy are checked, and raises
+        `CorruptData` where they are damaged. Annotation, measuring and export
+        call it.
     """
 
     array: NDArray[Any]
@@ -143,6 +153,7 @@ class Volume:
     description: str = ""
     padding: tuple[float, float] | None = None
     inverted: bool = False
+    confirm: Callable[[], None] = field(default=_beyond_doubt, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,9 @@ class Settings:
         Base addresses without trailing slash; plain http only to loopback.
     licences : str
         Base address of the official licence texts; empty where none is asked.
+    limit : int or None
+        Bytes that stored series and decoded copies may take together; None leaves
+        it to `napari_tcia.transfer.space`.
     """
 
     home: Path
@@ -69,6 +73,7 @@ class Settings:
     idc: str = DEFAULTS["NAPARI_TCIA_IDC"]
     files: str = DEFAULTS["NAPARI_TCIA_FILES"]
     licences: str = ""
+    limit: int | None = None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -80,7 +85,8 @@ class Settings:
         Raises
         ------
         UsageError
-            An address that is not http(s), or plain http to another machine.
+            An address that is not http(s), or plain http to another machine; a
+            limit that is no number of gigabytes.
         """
         env = os.environ if env is None else env
         given = env.get("NAPARI_TCIA_HOME")
@@ -99,7 +105,8 @@ class Settings:
         local = is_loopback(urlsplit(bases["archive"]).hostname)
         if local and not env.get("NAPARI_TCIA_LICENCES"):
             bases["licences"] = ""
-        return cls(home=home, **bases)
+        limit = _gigabytes("NAPARI_TCIA_LIMIT_GB", env.get("NAPARI_TCIA_LIMIT_GB"))
+        return cls(home=home, limit=limit, **bases)
 
     @property
     def archive_host(self) -> str:
@@ -132,6 +139,22 @@ class Settings:
                 "Set NAPARI_TCIA_HOME to a folder that you may write to.",
             ) from error
         return self.home
+
+
+def _gigabytes(name: str, given: str | None) -> int | None:
+    """Bytes of a number of gigabytes (10^9), None where nothing is given."""
+    if not given:
+        return None
+    try:
+        number = float(given)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise UsageError(
+            f"{name}={given[:40]} is no number of gigabytes.",
+            "Give a number such as 50; leave it out for the default.",
+        )
+    return math.floor(number * 1e9)
 
 
 def _base(name: str, url: str) -> str:

@@ -9,6 +9,8 @@ import tempfile
 import weakref
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -122,9 +124,29 @@ def unpack(
     return folder
 
 
-def keep_with(owner: Any, folder: Path) -> None:
-    """Remove `folder` when `owner`, which needs its files, is gone."""
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+@contextmanager
+def unpacked(
+    path: Path, *, report: Report = silent, token: CancelToken | None = None
+) -> Iterator[Path]:
+    """As `unpack`, for the time of a block."""
+    folder = unpack(path, report=report, token=token)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_with(owners: Sequence[Any], folder: Path) -> None:
+    """Remove `folder` when the last of `owners`, which need its files, is gone."""
+    left = list(range(len(owners)))
+
+    def gone() -> None:
+        left.pop()
+        if not left:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    for owner in owners:
+        weakref.finalize(owner, gone)
 
 
 def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -168,7 +168,8 @@ class EmbeddedArchive:
 
     def settings(self, home: Path) -> Settings:
         """Settings that point at this archive alone."""
-        return Settings(home=home, **self.bases)
+        bases: dict[str, Any] = {**self.bases}
+        return Settings(home=home, **bases)
 
     def start(self) -> EmbeddedArchive:
         """Begin to answer; returns at once."""

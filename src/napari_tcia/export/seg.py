@@ -72,10 +72,16 @@ def write(
     NothingFound
         No set has foreground.
     UsageError
-        Labels lie on slices that the volume lacks.
+        Labels lie on slices that the volume lacks, or the image is multi-frame.
     BrokenGeometry, StorageError, CorruptData
     """
     require_sound(volume, "export")
+    files = [file for file in volume.files if file is not None]
+    if len(set(files)) < len(files):
+        raise UsageError(
+            f"{files[0].name} is a multi-frame image, for which no SEG is written yet.",
+            "Export NIfTI or Slicer files, which hold the same labels.",
+        )
     filled = [one for one in labels if one.array.any()]
     if not filled:
         raise NothingFound("There are no labels to export.", "Draw or load some first.")

@@ -229,6 +229,9 @@ def _hounsfield(
     seen = mask & volume.present[box[0], None, None]
     values = volume.array[box][seen].astype(np.float64)
     values = values[values >= NO_TISSUE_HU]
+    if volume.padding is not None:
+        low, high = volume.padding
+        values = values[(values < low) | (values > high)]
     if not values.size:
         return None, None
     return float(values.mean()), float(values.std())

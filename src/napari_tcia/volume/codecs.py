@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import iter_pixels
 
 from napari_tcia.errors import CorruptData, MissingExtra, UnsupportedData
-from napari_tcia.volume.elements import DEFLATED, claimed, fragments
+from napari_tcia.volume.elements import DEFLATED
+from napari_tcia.volume.encapsulated import claimed, fragments
 from napari_tcia.volume.instance import Header
 from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 

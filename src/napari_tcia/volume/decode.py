@@ -1,23 +1,18 @@
 """One header, read tolerantly: raw bytes in, plain facts out.
 
-Values are decoded here from their bytes instead of through pydicom's element
-classes: CT Lymph Nodes holds an age of ``N-A`` and UIDs below ``61.7.``, which
-a validating reader refuses or warns of. Most files are walked by their lengths
-alone; pydicom judges the first file of each series, and reads all that are odd.
+Most files are walked by their lengths alone; pydicom judges the first file of each
+series, and reads all that are odd.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pydicom
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.filereader import read_partial
 
 from napari_tcia.volume.elements import (
@@ -30,12 +25,14 @@ from napari_tcia.volume.elements import (
     template,
     walk,
 )
+from napari_tcia.volume.facts import TAGS, decode
 from napari_tcia.volume.instance import NOT_IMAGES, Header, tolerant
 from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _FIRST_LOOK = 8 << 10
 _SECOND_LOOK = 1 << 20
+_REFERENCED = 0x00081115
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _MAX_DISORDER = 200
 """Elements that may come after one with a greater tag."""
@@ -43,66 +40,6 @@ _ALIKE = 8
 _TEMPLATES = 64
 """Templates that are tried on one file, and sizes of files that have some."""
 _DICOMDIR = "1.2.840.10008.1.3.10"
-
-_SHARED = {
-    "charset": 0x00080005,
-    "image_type": 0x00080008,
-    "sop_class_uid": 0x00080016,
-    "modality": 0x00080060,
-    "manufacturer": 0x00080070,
-    "description": 0x0008103E,
-    "patient_id": 0x00100020,
-    "patient_comments": 0x00104000,
-    "ctp_collection": 0x00131010,
-    "body_part": 0x00180015,
-    "thickness": 0x00180050,
-    "echo": 0x00180086,
-    "between": 0x00180088,
-    "study_uid": 0x0020000D,
-    "series_uid": 0x0020000E,
-    "orientation": 0x00200037,
-    "frame_of_reference_uid": 0x00200052,
-    "image_comments": 0x00204000,
-    "samples": 0x00280002,
-    "photometric": 0x00280004,
-    "frames": 0x00280008,
-    "rows": 0x00280010,
-    "columns": 0x00280011,
-    "pixel_spacing": 0x00280030,
-    "bits_allocated": 0x00280100,
-    "bits_stored": 0x00280101,
-    "high_bit": 0x00280102,
-    "signed": 0x00280103,
-    "padding": 0x00280120,
-    "padding_limit": 0x00280121,
-    "rescale_type": 0x00281054,
-    "is_lossy": 0x00282110,
-    "lossy_ratio": 0x00282112,
-    "units": 0x00541001,
-}
-"""Elements whose values are mostly the same in all of a series: decoded once."""
-_VARIED = {
-    "trigger": 0x00181060,
-    "b_value": 0x00189087,
-    "acquisition": 0x00200012,
-    "temporal": 0x00200100,
-    "center": 0x00281050,
-    "width": 0x00281051,
-    "intercept": 0x00281052,
-    "slope": 0x00281053,
-}
-"""Elements that some scanners vary from slice to slice."""
-_OWN = {
-    "sop_instance_uid": 0x00080018,
-    "instance_number": 0x00200013,
-    "position": 0x00200032,
-}
-"""Elements that every image has for itself."""
-_REFERENCED = 0x00081115
-_ALL = _SHARED | _VARIED | _OWN
-_TAGS = frozenset(_ALL.values())
-_SHARED_TAGS = tuple(_SHARED.values())
-_VARIED_TAGS = tuple(_VARIED.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +49,7 @@ class Memory:
     Attributes
     ----------
     decoded : dict
-        Decoded values of `_SHARED` and of `_VARIED`, by their raw bytes.
+        Decoded values of elements that many files share, by their raw bytes.
     agreed : dict
         By series, whether pydicom found the same in its first file.
     templates : dict
@@ -177,7 +114,7 @@ def read_header(path: Path, memory: Memory | None = None) -> Header | None:
             found = _walked(path, handle, start, size, memory)
             if found is None:
                 found, size, referenced = _parsed(path)
-            header = _decode(path, size, found, referenced, memory)
+            header = decode(path, size, found, referenced, memory.decoded)
         except OSError:
             raise
         except Exception as error:  # pydicom raises whatever it stumbles over
@@ -195,10 +132,10 @@ def _walked(
     if found is None:
         try:
             try:
-                found = walk(start, size, _TAGS)
+                found = walk(start, size, TAGS)
             except More:
                 start += os.read(handle, _SECOND_LOOK)
-                found = walk(start, size, _TAGS)
+                found = walk(start, size, TAGS)
         except (Unusual, More):
             return None
         memory.keep(start, size, found)
@@ -257,12 +194,12 @@ def _parsed(path: Path) -> tuple[Walk, int, str]:
     """The header as pydicom reads it, the size of its content, and a reference."""
     stream, size, deflated = open_part10(path)
     with stream:
-        dataset = _header_of(stream, size, [*_TAGS, 0x00130010, _REFERENCED])
+        dataset = _header_of(stream, size, [*TAGS, 0x00130010, _REFERENCED])
         syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
         offset, length = _pixel_element(stream, NATIVE.get(syntax, "<"))
         if isinstance(stream, Inflated):
             size = stream.skip_to(offset + length)
-    values = {tag: raw for tag in _TAGS if (raw := _raw(dataset, tag))}
+    values = {tag: raw for tag in TAGS if (raw := _raw(dataset, tag))}
     found = Walk(DEFLATED if deflated else syntax, values, offset, length)
     return found, size, _referenced(dataset)
 
@@ -281,132 +218,6 @@ def _pixel_element(stream: BinaryIO, order: str) -> tuple[int, int]:
     length = struct.unpack(order + "I", field)[0] if len(field) == 4 else 0
     # Encapsulated: fragments of undefined length up to the end of the file.
     return at, 1 if length == 0xFFFFFFFF else length
-
-
-def _decode(
-    path: Path, size: int, found: Walk, referenced: str, memory: Memory
-) -> Header:
-    raw, syntax = found.values, found.transfer_syntax
-    key = (syntax, *map(raw.get, _SHARED_TAGS))
-    shared = memory.decoded.get(key)
-    if shared is None:
-        shared = memory.decoded[key] = _decode_shared(raw, syntax)
-    key = (syntax, *map(raw.get, _VARIED_TAGS))
-    varied = memory.decoded.get(key)
-    if varied is None:
-        varied = memory.decoded[key] = _decode_varied(raw, syntax)
-    return Header(
-        path=path,
-        bytes=size,
-        sop_instance_uid=_ascii(raw, "sop_instance_uid"),
-        referenced_series_uid=referenced,
-        position=_decimals(raw, "position", 3),
-        instance_number=_whole(raw, "instance_number"),
-        pixel_offset=found.pixel_offset,
-        pixel_bytes=found.pixel_bytes,
-        **shared,
-        **varied,
-    )
-
-
-def _decode_varied(raw: Mapping[int, bytes], syntax: str) -> dict[str, Any]:
-    center, width = _decimal(raw, "center"), _decimal(raw, "width")
-    b_value = raw.get(_VARIED["b_value"], b"")
-    order = NATIVE.get(syntax, "<")
-    return {
-        "slope": _decimal(raw, "slope"),
-        "intercept": _decimal(raw, "intercept"),
-        "window": None if center is None or width is None else (center, width),
-        "acquisition": _ascii(raw, "acquisition"),
-        "temporal": _ascii(raw, "temporal"),
-        "trigger": _ascii(raw, "trigger"),
-        "b_value": f"{struct.unpack(order + 'd', b_value)[0]:g}"
-        if len(b_value) == 8
-        else "",
-    }
-
-
-def _decode_shared(raw: Mapping[int, bytes], syntax: str) -> dict[str, Any]:
-    order = NATIVE.get(syntax, "<")
-    charset = [part.strip() for part in _ascii(raw, "charset").split("\\")]
-
-    def text(name: str) -> str:
-        value = raw.get(_SHARED[name], b"").rstrip(b"\0 ").lstrip(b" ")
-        if value.isascii():
-            return value.decode("ascii")
-        return decode_bytes(value, convert_encodings(charset), set())
-
-    def number(name: str, default: int = 0, kind: str = "H") -> int:
-        value = raw.get(_SHARED[name], b"")
-        return struct.unpack(order + kind, value[:2])[0] if len(value) >= 2 else default
-
-    signed = number("signed") == 1
-    padding = None
-    if len(raw.get(_SHARED["padding"], b"")) == 2:
-        kind = "h" if signed else "H"
-        one = number("padding", kind=kind)
-        other = number("padding_limit", one, kind)
-        padding = (min(one, other), max(one, other))
-    comments = (text("patient_comments"), text("image_comments"))
-    frames = _decimal(raw, "frames")
-    return {
-        "sop_class_uid": text("sop_class_uid"),
-        "series_uid": text("series_uid"),
-        "study_uid": text("study_uid"),
-        "patient_id": text("patient_id"),
-        "modality": text("modality"),
-        "description": text("description"),
-        "manufacturer": text("manufacturer"),
-        "body_part": text("body_part"),
-        "frame_of_reference_uid": text("frame_of_reference_uid"),
-        "ctp_collection": text("ctp_collection"),
-        "comments": " ".join(filter(None, comments)),
-        "image_type": tuple(text("image_type").split("\\")),
-        "orientation": _decimals(raw, "orientation", 6),
-        "pixel_spacing": _decimals(raw, "pixel_spacing", 2),
-        "step": _decimal(raw, "between") or _decimal(raw, "thickness"),
-        "rows": number("rows"),
-        "columns": number("columns"),
-        "samples": number("samples", 1),
-        "frames": max(1, int(frames)) if frames is not None else 1,
-        "photometric": text("photometric"),
-        "bits_allocated": number("bits_allocated"),
-        "bits_stored": number("bits_stored") or number("bits_allocated"),
-        "high_bit": number("high_bit", -1),
-        "signed": signed,
-        "rescale_type": text("rescale_type").upper(),
-        "units": text("units"),
-        "padding": padding,
-        "lossy": text("lossy_ratio") if text("is_lossy") == "01" else None,
-        "echo": text("echo"),
-        "transfer_syntax": syntax,
-        "byte_order": "<" if syntax == DEFLATED else NATIVE.get(syntax, ""),
-    }
-
-
-def _ascii(raw: Mapping[int, bytes], name: str) -> str:
-    return raw.get(_ALL[name], b"").strip(b"\0 ").decode("ascii", "replace")
-
-
-def _decimals(
-    raw: Mapping[int, bytes], name: str, count: int
-) -> tuple[float, ...] | None:
-    parts = raw.get(_ALL[name], b"").strip(b"\0 ").split(b"\\")[:count]
-    try:
-        values = tuple(map(float, parts))
-    except ValueError:  # absent, or no number
-        return None
-    return values if len(values) == count and all(map(isfinite, values)) else None
-
-
-def _decimal(raw: Mapping[int, bytes], name: str) -> float | None:
-    values = _decimals(raw, name, 1)
-    return values[0] if values else None
-
-
-def _whole(raw: Mapping[int, bytes], name: str) -> int | None:
-    value = _decimal(raw, name)
-    return None if value is None else int(value)
 
 
 def _raw(dataset: Any, tag: int) -> bytes:

@@ -8,10 +8,10 @@ opinion that costs a millisecond, where a wrong guess would cost a wrong voxel.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import Any
 
 IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -21,15 +21,13 @@ NATIVE = {IMPLICIT: "<", "1.2.840.10008.1.2.1": "<", BIG_ENDIAN: ">"}
 
 PIXEL_DATA = 0x7FE00010
 _SYNTAX = 0x00020010
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_VRS = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
 _MAX_DEPTH = 16
-_FRAME_STARTS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xF7)
-"""Markers of JPEG (ITU-T T.81 table B.1) and JPEG-LS that the matrix follows."""
 
 _element = struct.Struct("<HHI").unpack_from
 _explicit_short = struct.Struct("<HH2sH").unpack_from
@@ -89,7 +87,7 @@ def walk(data: bytes, size: int, wanted: Container[int]) -> Walk:
         raise Unusual
     reader = _implicit if syntax == IMPLICIT else _explicit
     values, offset, length = reader(data, at, size, wanted)
-    if length == _UNDEFINED:
+    if length == UNDEFINED:
         if syntax in NATIVE:
             raise Unusual  # fragments where the syntax says there are none
         length = 1
@@ -160,7 +158,7 @@ def template(data: bytes, found: Walk) -> Template | None:
         at += head
         if tag == PIXEL_DATA:
             break
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             return None
         if tag in found.values:
             layout.append(f"{length}s")
@@ -211,63 +209,6 @@ def file_meta(data: bytes, size: int) -> tuple[str, int]:
     raise Unusual
 
 
-def fragments(stream: BinaryIO, at: int, size: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of each item of encapsulated pixels (PS3.5 section A.4).
-
-    Parameters
-    ----------
-    stream : binary stream
-    at : int
-        Offset of the first item.
-    size : int
-        Of the file.
-
-    Raises
-    ------
-    EOFError
-        The file ends before the delimiter, or holds anything else.
-    """
-    while at + 8 <= size:
-        stream.seek(at)
-        group, element, length = _element(stream.read(8))
-        tag = group << 16 | element
-        if tag == _SEQUENCE_END:
-            return
-        if tag != _ITEM or length == _UNDEFINED:
-            break
-        yield at + 8, length
-        at += 8 + length
-    raise EOFError("the file ends within them")
-
-
-def claimed(codestream: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and bits of a JPEG, JPEG-LS or JPEG 2000 image by its own header.
-
-    Parameters
-    ----------
-    codestream : bytes
-        Its first kilobytes.
-
-    Returns
-    -------
-    (rows, columns, bits) or None
-        None when it does not say, or no codestream starts here.
-    """
-    if codestream.startswith(b"\xff\x4f\xff\x51") and len(codestream) > 42:
-        width, height, left, top = struct.unpack_from(">4I", codestream, 8)
-        return height - top, width - left, (codestream[42] & 0x7F) + 1
-    at = 2
-    while codestream.startswith(b"\xff\xd8\xff") and at + 9 <= len(codestream):
-        mark, kind, length, bits = struct.unpack_from(">BBHB", codestream, at)
-        if mark != 0xFF:
-            break
-        if kind in _FRAME_STARTS:
-            height, width = struct.unpack_from(">HH", codestream, at + 5)
-            return height, width, bits
-        at += 2 + length
-    return None
-
-
 def _implicit(
     data: bytes, at: int, size: int, wanted: Container[int]
 ) -> tuple[dict[int, bytes], int, int]:
@@ -313,7 +254,7 @@ def _explicit(
         if tag >= PIXEL_DATA:
             return (values, value, length) if tag == PIXEL_DATA else (values, 0, 0)
         if at > end:
-            if length == _UNDEFINED and vr != b"SQ":
+            if length == UNDEFINED and vr != b"SQ":
                 raise Unusual
             at = _beyond(data, tag, value, length, size, wanted, explicit=True)
         elif tag in wanted:
@@ -332,7 +273,7 @@ def _beyond(
     explicit: bool,
 ) -> int:
     """Where an element ends that does not end in `data`, or does not say where."""
-    if length == _UNDEFINED:
+    if length == UNDEFINED:
         return _skip_items(data, value, size, explicit=explicit, depth=0)
     if value + length > size:
         raise Unusual
@@ -361,11 +302,11 @@ def _skip_items(data: bytes, at: int, size: int, *, explicit: bool, depth: int) 
         group, element, length = _element(data, at)
         tag = group << 16 | element
         at += 8
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             return at
-        if tag != _ITEM:
+        if tag != ITEM:
             raise Unusual
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             at = _skip_item(data, at, size, explicit=explicit, depth=depth)
         else:
             at += length
@@ -379,7 +320,7 @@ def _skip_item(data: bytes, at: int, size: int, *, explicit: bool, depth: int) -
     end = len(data)
     while at + 8 <= end:
         group, element, length = _element(data, at)
-        if group << 16 | element == _ITEM_END:
+        if group << 16 | element == ITEM_END:
             return at + 8
         is_sequence = True
         at += 8
@@ -391,7 +332,7 @@ def _skip_item(data: bytes, at: int, size: int, *, explicit: bool, depth: int) -
                 at += 4
             elif vr not in _SHORT_VRS:
                 raise More if at + 4 > end and end < size else Unusual
-        if length == _UNDEFINED:
+        if length == UNDEFINED:
             if not is_sequence:
                 raise Unusual
             at = _skip_items(data, at, size, explicit=explicit, depth=depth + 1)

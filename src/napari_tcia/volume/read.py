@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,16 @@ from napari_tcia.volume.instance import Header, listed, names
 from napari_tcia.volume.passport import lay_out
 from napari_tcia.volume.pixels import read_pixels
 from napari_tcia.volume.resample import fill_gaps, straighten
+from napari_tcia.volume.values import (
+    padding_of,
+    quantity_of,
+    rescale_check,
+    value_checks,
+)
 
+READER = 1
+"""Raised whenever the same files are read into another array, affine, passport or
+anything else of a `Volume`: decoded copies that were made before are not opened."""
 AIR_HU = -1024
 """Fills the place of a missing CT slice."""
 
@@ -40,9 +48,6 @@ _SINGLE = {
     "1.2.840.10008.5.1.4.1.1.128": "PET",
 }
 """SOP classes of single images that are read (DICOM PS3.4 table B.5-1)."""
-_LOSSY = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81))
-"""JPEG and near-lossless JPEG-LS, whatever LossyImageCompression says."""
-_MOST = float(np.finfo(np.float32).max)
 _SUV = ("GML", "CM2ML", "G/ML", "CM2/ML")
 """Units (0054,1001) of PET values that are SUV (DICOM PS3.3 C.8.9.1.1.3)."""
 
@@ -121,7 +126,7 @@ def read_volume(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        keep_with(volume.array, folder)
+        keep_with([volume.array], folder)
         return volume
     choices = choices or Choices()
     found = scan(path, report=report, token=token)
@@ -140,8 +145,8 @@ def read_volume(
         ),
         *layout.checks,
         _declared(instances, declared_images, provenance),
-        _rescale(whole),
-        *_doubtful_values(whole),
+        rescale_check(whole),
+        *value_checks(whole),
     ]
     damaged = [h for h in headers if h.is_truncated]
     checks.append(_readable(found.unreadable, damaged))
@@ -168,7 +173,7 @@ def read_volume(
             {"dtype": str(array.dtype)},
         )
     )
-    quantity = _quantity(whole)
+    quantity = quantity_of(whole)
     background = AIR_HU if quantity == "HU" else float(array[present].min())
     if not present.all():
         array[~present] = background
@@ -203,19 +208,22 @@ def read_volume(
         sop_uids=tuple(None if h is None else h.sop_instance_uid for h in kept),
         files=tuple(None if h is None else h.path for h in kept),
         description=first.description,
-        padding=_padding(whole),
+        padding=padding_of(whole),
         inverted=first.photometric == "MONOCHROME1",
     )
 
 
 def require_sound(volume: Volume, purpose: str) -> None:
-    """Refuse to build on a volume whose geometry failed.
+    """Refuse to build on a volume whose geometry failed, or whose pixels are damaged.
 
     Raises
     ------
     BrokenGeometry
         The passport's verdict is ``"fail"``.
+    CorruptData
+        It came from a decoded copy whose bytes are not those that were written.
     """
+    volume.confirm()
     if volume.passport.verdict == "fail":
         failed = [c for c in volume.passport.checks if c.verdict == "fail"]
         raise BrokenGeometry(
@@ -324,69 +332,6 @@ def _declared(count: int, declared: int | None, provenance: Provenance | None) -
     return Check(code, "warn", message, numbers)
 
 
-def _rescale(headers: Sequence[Header]) -> Check:
-    pairs = {(header.slope, header.intercept) for header in headers}
-    numbers = {"pairs": [list(p) for p in sorted(pairs, key=str)][:5]}
-    flat = names([header for header in headers if header.slope == 0])
-    if flat:
-        message = f"{len(flat)} slices have a rescale slope of 0: {listed(flat)}."
-        return Check("equal_rescale", "fail", message, numbers, flat)
-    huge = names([header for header in headers if not _scales(header)])
-    if huge:
-        message = f"{len(huge)} slices are rescaled to no numbers: {listed(huge)}."
-        return Check("equal_rescale", "fail", message, numbers, huge)
-    if len(pairs) == 1:
-        return Check("equal_rescale", "pass", "One rescale for all slices.", numbers)
-    # PET is scaled slice by slice; anywhere else it deserves a word.
-    return Check(
-        "equal_rescale",
-        "pass" if headers[0].modality == "PT" else "warn",
-        f"{len(pairs)} different rescales, applied slice by slice.",
-        numbers,
-    )
-
-
-def _scales(header: Header) -> bool:
-    """Whether every stored value is rescaled to a number of float32."""
-    slope = 1.0 if header.slope is None else header.slope
-    largest = 2.0**header.bits_stored if header.bits_stored < 64 else 0.0
-    return abs(slope) * largest + abs(header.intercept or 0.0) < _MOST
-
-
-def _doubtful_values(headers: Sequence[Header]) -> list[Check]:
-    """Checks on what the values mean, where there is a doubt."""
-    checks = []
-    kinds = Counter(h.photometric for h in headers)
-    if len(kinds) > 1:
-        usual = kinds.most_common(1)[0][0]
-        odd = names([h for h in headers if h.photometric != usual])
-        message = (
-            f"{len(odd)} slices are {min(set(kinds) - {usual})}, the others {usual}: "
-            f"{listed(odd)}."
-        )
-        checks.append(Check("equal_photometric", "warn", message, {}, odd))
-    placed = [h for h in headers if h.high_bit not in (-1, h.bits_stored - 1)]
-    if placed:
-        # PS3.5 section 8.1.1 allows nothing else; every reader ignores it.
-        message = (
-            f"{len(placed)} images say that their {placed[0].bits_stored} stored bits "
-            f"end at bit {placed[0].high_bit}: their values may be shifted: "
-            f"{listed(names(placed))}."
-        )
-        checks.append(Check("high_bit", "warn", message, {}, names(placed)))
-    lossy = [h for h in headers if h.lossy is not None or h.transfer_syntax in _LOSSY]
-    if lossy:
-        ratio = f" ({lossy[0].lossy} : 1)" if lossy[0].lossy else ""
-        message = (
-            f"{len(lossy)} of {len(headers)} images were compressed with loss{ratio}: "
-            "their values are approximate."
-        )
-        checks.append(
-            Check("lossy_compression", "warn", message, {"images": len(lossy)})
-        )
-    return checks
-
-
 def _straightened(tilt: Check) -> Check:
     message = (
         f"The slices were tilted by {tilt.numbers['angle_deg']:.2f} degrees and are "
@@ -394,19 +339,6 @@ def _straightened(tilt: Check) -> Check:
     )
     numbers = {k: v for k, v in tilt.numbers.items() if k != "choices"}
     return Check(tilt.code, "fail", message, numbers)
-
-
-def _padding(headers: Sequence[Header]) -> tuple[float, float] | None:
-    """Rescaled padding values, where all slices agree on them."""
-    found = {(h.padding, h.slope, h.intercept) for h in headers}
-    if len(found) != 1:
-        return None
-    ((padding, slope, intercept),) = found
-    if padding is None:
-        return None
-    scale = 1.0 if slope is None else slope
-    ends = sorted(value * scale + (intercept or 0.0) for value in padding)
-    return ends[0], ends[1]
 
 
 def _readable(unreadable: Sequence[Path], damaged: Sequence[Header]) -> Check:
@@ -432,19 +364,3 @@ def _refuse(checks: Sequence[Check], series_uid: str, allow_fail: bool) -> None:
             checks=[check.code for check in failed],
             files=sorted({file for check in failed for file in check.files}),
         )
-
-
-def _quantity(headers: Sequence[Header]) -> str:
-    first = headers[0]
-    if first.modality == "PT":
-        return f"PET {first.units}".strip()
-    # Without RescaleIntercept nothing says that stored values are HU; without
-    # RescaleType a CT is in HU (DICOM PS3.3 C.8.2.1.1.2).
-    hounsfield = first.modality == "CT" and all(
-        header.rescale_type in ("", "HU")
-        and header.slope is not None
-        and header.intercept is not None
-        and not header.is_localizer
-        for header in headers
-    )
-    return "HU" if hounsfield else "stored values"

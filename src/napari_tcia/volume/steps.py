@@ -75,8 +75,7 @@ def without_duplicates(
         )
         same = " (some are the same instance twice)" if twice else ""
         message = (
-            f"{len(doubled)} slices lie where another one lies: {listed(pairs, 4)}"
-            f"{same}."
+            f"{_slices(len(doubled))} where another one lies: {listed(pairs, 4)}{same}."
         )
         more = numbers | {"choices": ["duplicates=first", "duplicates=last"]}
         if len(doubled) == len(along) - 1:
@@ -95,10 +94,16 @@ def without_duplicates(
     chosen = {id(header) for header in kept}
     left = names([header for header in headers if id(header) not in chosen])
     message = (
-        f"{len(left)} slices lie where another one lies; the {choice} of each place "
+        f"{_slices(len(left))} where another one lies; the {choice} of each place "
         f"was kept, as chosen, without {listed(left, 4)}."
     )
-    return kept, Check(code, "warn", message, numbers | {"left_out": len(left)}, left)
+    other = "last" if choice == "first" else "first"
+    numbers |= {"left_out": len(left), "choices": [f"duplicates={other}"]}
+    return kept, Check(code, "warn", message, numbers, left)
+
+
+def _slices(count: int) -> str:
+    return "1 slice lies" if count == 1 else f"{count} slices lie"
 
 
 def _number_then_name(header: Header) -> tuple[int, str]:

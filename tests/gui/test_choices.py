@@ -1,0 +1,99 @@
+"""A series that leaves a doubt can be read as a person chooses, from the window."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from napari.layers._layer_actions import _duplicate_layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
+
+from napari_tcia._napari.session import session_for
+from napari_tcia._napari.widgets import NodesDock
+from napari_tcia.app.services import Services
+from napari_tcia.core.settings import Settings
+from napari_tcia.volume import read_volume
+
+
+@pytest.fixture
+def doubled(folder, tmp_path):
+    """The case with one CT slice twice, the second one all air and numbered last."""
+    home = shutil.copytree(folder, tmp_path / "case")
+    files = sorted((home / "CT").glob("*.dcm"))
+    again = pydicom.dcmread(files[3])
+    again.SOPInstanceUID = f"{again.SOPInstanceUID}.9"[-64:]
+    again.file_meta.MediaStorageSOPInstanceUID = again.SOPInstanceUID
+    again.InstanceNumber = 999
+    again.PixelData = np.full((96, 96), -1000, "<i2").tobytes()
+    again.save_as(home / "CT" / "again.dcm")
+    return home
+
+
+@pytest.fixture
+def opened(make_napari_viewer, qtbot, doubled, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    dock = NodesDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Nodes")
+    session.open(doubled)
+    qtbot.waitUntil(
+        lambda: bool(session.ours("image")) and not session.adding, timeout=60_000
+    )
+    return viewer, session, dock
+
+
+def buttons(dock):
+    found = dock.offers.findChildren(QPushButton)
+    return {b.text(): b for b in found if b.isVisible()}
+
+
+def press(qtbot, session, dock, name):
+    before = session.ours("image")[-1]
+    qtbot.mouseClick(buttons(dock)[name], Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(
+        lambda: (
+            bool(session.ours("image"))
+            and session.ours("image")[-1] is not before
+            and not session.adding
+        ),
+        timeout=60_000,
+    )
+
+
+def test_duplicates_can_be_decided_and_taken_back(opened, qtbot, doubled):
+    _, session, dock = opened
+    assert "(fail)" in session.ours("image")[0].name
+    assert not session.ours("reference")
+    assert set(buttons(dock)) >= {"Keep the first", "Keep the last"}
+
+    press(qtbot, session, dock, "Keep the first")
+    (image,) = session.ours("image")
+    assert "(warn)" in image.name
+    assert session.ours("reference"), "the annotations are there once it is sound"
+    (doubled / "CT" / "again.dcm").rename(doubled / "again.away")
+    np.testing.assert_array_equal(image.data, read_volume(doubled / "CT").array)
+    (doubled / "again.away").rename(doubled / "CT" / "again.dcm")
+    assert "again.dcm" in dock.badge.text()
+
+    press(qtbot, session, dock, "As it is")
+    (image,) = session.ours("image")
+    assert "(fail)" in image.name
+    assert not session.ours("reference")
+
+
+def test_what_was_painted_stays(opened, qtbot):
+    viewer, session, dock = opened
+    press(qtbot, session, dock, "Keep the last")
+    (reference,) = session.ours("reference")
+    viewer.layers.selection = {reference}
+    _duplicate_layer(viewer.layers)
+    (copy,) = [one for one in session.ours("reference") if one is not reference]
+    copy.selected_label = 7
+    copy.paint((2, 3, 4), 7)
+    press(qtbot, session, dock, "Keep the first")
+    assert copy in viewer.layers
+    assert copy.data[2, 3, 4] == 7
