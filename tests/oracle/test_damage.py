@@ -76,6 +76,22 @@ def test_bits_at_an_unlawful_place_are_doubted(tmp_path):
     assert (check.code, check.verdict) == ("high_bit", "warn")
 
 
+@pytest.mark.parametrize("bits", [8, 32])
+@pytest.mark.parametrize("encoding", ["JPEG", "JPEG-LS", "JPEG 2000"])
+def test_a_codestream_of_other_bits_than_the_header(tmp_path, encoding, bits):
+    """One decoder ends the process where 32 are allocated."""
+    stack = compressed(tmp_path, encoding, lambda frame: frame)
+    file = tmp_path / "1-002.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    save(dataset, file)
+    volume = read_volume(tmp_path, allow_fail=True)
+    whole = volume.present & (np.arange(3) != 1)
+    assert whole.tolist() == [True, False, True]
+    np.testing.assert_array_equal(volume.array[whole], stack.stored[whole])
+
+
 READ_IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path

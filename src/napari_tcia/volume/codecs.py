@@ -12,7 +12,7 @@ from pydicom.pixels.utils import iter_pixels
 
 from napari_tcia.errors import CorruptData, MissingExtra, UnsupportedData
 from napari_tcia.volume.elements import DEFLATED
-from napari_tcia.volume.encapsulated import claimed_matrix, fragments
+from napari_tcia.volume.encapsulated import claimed, fragments
 from napari_tcia.volume.instance import Header
 from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 
@@ -128,15 +128,28 @@ def _decompressed(headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
         raise ValueError(f"{first.rows} x {first.columns} pixels cannot lie in it")
     with first.path.open("rb") as stream:
         for at, _ in fragments(stream, first.pixel_offset, first.bytes):
-            # A decoder takes the memory that the codestream asks for.
             stream.seek(at)
-            claimed = claimed_matrix(stream.read(_CODESTREAM_HEAD))
-            if claimed not in (None, (first.rows, first.columns)):
-                raise ValueError(f"they claim to be {claimed}")
+            _require_agreement(first, stream.read(_CODESTREAM_HEAD))
         # Given indices, pydicom 3.0 hands out arrays that can be written to.
         indices = [int(header.frame or 0) for header in headers]
         bounded = cast("BinaryIO", Bounded(stream, first.bytes))
         yield from iter_pixels(bounded, indices=indices, raw=True)
+
+
+def _require_agreement(header: Header, codestream: bytes) -> None:
+    """Refuse what decoders trust: they take memory by it, or end the process."""
+    found = claimed(codestream)
+    if found is None:
+        return
+    *matrix, bits = found
+    most = 32 if codestream[1] == 0x4F else 16  # JPEG 2000
+    if matrix != [header.rows, header.columns] or not (
+        bits <= header.bits_allocated <= most
+    ):
+        raise ValueError(
+            f"they claim to be {matrix[0]} x {matrix[1]} of {bits} bits, the header "
+            f"says {header.rows} x {header.columns} of {header.bits_allocated}"
+        )
 
 
 def _plausible(header: Header) -> bool:

@@ -41,8 +41,8 @@ def fragments(stream: BinaryIO, at: int, size: int) -> Iterator[tuple[int, int]]
     raise EOFError("the file ends within them")
 
 
-def claimed_matrix(codestream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a JPEG, JPEG-LS or JPEG 2000 image by its own header.
+def claimed(codestream: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and bits of a JPEG, JPEG-LS or JPEG 2000 image by its own header.
 
     Parameters
     ----------
@@ -51,19 +51,19 @@ def claimed_matrix(codestream: bytes) -> tuple[int, int] | None:
 
     Returns
     -------
-    (rows, columns) or None
+    (rows, columns, bits) or None
         None when it does not say, or no codestream starts here.
     """
-    if codestream.startswith(b"\xff\x4f\xff\x51") and len(codestream) >= 24:
+    if codestream.startswith(b"\xff\x4f\xff\x51") and len(codestream) > 42:
         width, height, left, top = struct.unpack_from(">4I", codestream, 8)
-        return height - top, width - left
+        return height - top, width - left, (codestream[42] & 0x7F) + 1
     at = 2
     while codestream.startswith(b"\xff\xd8\xff") and at + 9 <= len(codestream):
-        mark, kind, length = struct.unpack_from(">BBH", codestream, at)
+        mark, kind, length, bits = struct.unpack_from(">BBHB", codestream, at)
         if mark != 0xFF:
             break
         if kind in _FRAME_STARTS:
             height, width = struct.unpack_from(">HH", codestream, at + 5)
-            return height, width
+            return height, width, bits
         at += 2 + length
     return None

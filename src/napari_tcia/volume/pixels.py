@@ -24,7 +24,7 @@ from napari_tcia.volume.elements import DEFLATED
 from napari_tcia.volume.instance import Header, tolerant
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
-_CHUNK = 64
+_CHUNK = 32
 _COMPRESSED_CHUNK = 16
 _LARGE = 1 << 31
 """Slopes and intercepts from here on leave no value that fits int16, but 0."""
