@@ -26,6 +26,8 @@ _MAX_RATIO = 250
 _SMALL = 1 << 30
 """Bytes below which a zip may be as dense as it likes."""
 _LOOKED_AT = 200
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows the first dot."""
 
 
 def safe_name(raw: bytes | str) -> str:
@@ -34,14 +36,14 @@ def safe_name(raw: bytes | str) -> str:
     Raises
     ------
     UnsafeArchive
-        Absolute, with ``..``, backslash, drive or control characters, nested
-        zip, or too long.
+        Absolute, with ``..``, backslash, drive or control characters, the name
+        of a device, nested zip, or longer than 255 bytes.
     """
     name = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
     parts = name.removesuffix("/").split("/")
     unsafe = (
-        not 0 < len(name) <= MAX_NAME
-        or any(part in ("", ".", "..") for part in parts)
+        not 0 < len(name.encode("utf-8", "replace")) <= MAX_NAME
+        or any(part in ("", ".", "..") or _DEVICE.match(part) for part in parts)
         or re.search(r"[\x00-\x1f\x7f\\:\ufffd]", name)
         or name.lower().endswith(".zip")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_tcia.core.model import AccessGrant, Series
@@ -23,7 +23,7 @@ from napari_tcia.transfer.singles import fetch_singly, is_few
 from napari_tcia.transfer.unpack import members
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Bring:
     """Fetches what `partial` lacks of a series, and compares the whole.
 
@@ -36,9 +36,12 @@ class Bring:
     partial: Partial
     attempts: int
     pause: float
+    _gave_up: bool = field(default=False, init=False)
+    """Whether single instances could not be had in this try."""
 
     def __call__(self, watch: Watch, progress: Meter) -> None:
         """Make the series whole, or raise as `download.fetch_series`."""
+        self._gave_up = False
         if isinstance(self.source, ObjectSource):
             listed = self.source.objects(self.series.series_uid, watch.token)
             check_listed(listed, self.series)
@@ -96,7 +99,7 @@ class Bring:
     def _singly(self, watch: Watch, progress: Meter) -> bool:
         """Fetch what is missing one by one, if that is little and can be known."""
         source, held = self.source, self.partial.uids
-        if not held or not isinstance(source, InstanceSource):
+        if self._gave_up or not held or not isinstance(source, InstanceSource):
             return False
         listed = self._listed(watch)
         if listed is None or not is_few(missing := listed - held, len(listed)):
@@ -114,6 +117,7 @@ class Bring:
                 self.pause,
             )
         except (ArchiveError, CorruptData, NothingFound):
+            self._gave_up = True
             return False  # the series once more, then
         return True
 

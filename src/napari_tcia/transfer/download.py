@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zipfile
 import zlib
@@ -20,8 +21,12 @@ from napari_tcia.core.zips import safe_name
 from napari_tcia.errors import (
     ArchiveError,
     CorruptData,
+    NothingFound,
+    RemoteTimeout,
+    TciaError,
     TermsChanged,
     UnexpectedReply,
+    Unreachable,
     UnsafeArchive,
 )
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
@@ -167,14 +172,38 @@ def fetch_series(
         try:
             store.check_space(max(0, (series.bytes or 0) - partial.bytes))
             return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
-        except ArchiveError:
+        except ArchiveError as error:
             # What is verified waits for the next time.
             if not partial.uids and not any(partial.folder.glob("*.object")):
                 discard(path)
+            _say_more(error, uid)
             raise
-        except BaseException:
+        except BaseException as error:
             discard(path)
+            _say_more(error, uid)
             raise
+
+
+_NEXT: dict[type[TciaError], str] = {
+    UnsafeArchive: "Nothing of it was kept; report it to the archive.",
+    CorruptData: "Nothing wrong was kept; try again.",
+    NothingFound: "It may have been withdrawn or moved; search again.",
+    ArchiveError: "Try again later.",
+}
+
+
+def _say_more(error: BaseException, uid: str) -> None:
+    """Have an error name the series, and what to do next, where it does not yet.
+
+    A host that is silent is so for every series, and stands for itself.
+    """
+    if not isinstance(error, TciaError):
+        return
+    if uid not in error.message and not isinstance(error, (Unreachable, RemoteTimeout)):
+        error.message = f"{error.message.removesuffix('.')} (series {uid})."
+    if not error.hint:
+        hints = (hint for kind, hint in _NEXT.items() if isinstance(error, kind))
+        error.hint = next(hints, "")
 
 
 def other_terms(listed: Series, named: Series) -> TermsChanged:
@@ -218,6 +247,8 @@ def find_whole(
     )
     if not same:
         return None
+    with contextlib.suppress(OSError):  # of a run that was killed at its very end
+        (stored.path / JOURNAL).unlink(missing_ok=True)
     if vouched is not None and vouched(stored):
         return stored
     return stored if store.intact(stored, token) else None

@@ -30,6 +30,9 @@ from napari_tcia.errors import CorruptData, Truncated, UnexpectedReply, UnsafeAr
 
 MAX_MEMBER_BYTES = 2 << 30
 _SLACK = 64 << 20
+_RATIO = 250
+_DENSE = 256 << 20
+"""Bytes below which a zip of undeclared size may be as dense as it likes."""
 _DIRECTORY = 8 << 20
 """Bytes kept of the end of the stream, to read the zip's directory from."""
 
@@ -53,7 +56,8 @@ def members(
     token : CancelToken
     declared_bytes : int, optional
         Uncompressed size that the archive promised; limits what is unpacked
-        to one and a half times as much, plus 64 MiB.
+        to one and a half times as much, plus 64 MiB. Without it the limit is
+        250 times what arrived, or 256 MiB.
 
     Raises
     ------
@@ -69,12 +73,14 @@ def members(
     Cancelled
         `token` was cancelled.
     """
-    limit = MAX_TOTAL_BYTES
-    if declared_bytes is not None:
-        limit = min(limit, declared_bytes * 3 // 2 + _SLACK)
     tail = _Tail(_sniffed(chunks))
     seen: set[str] = set()
     total = 0
+
+    def limit() -> int:
+        if declared_bytes is not None:
+            return min(MAX_TOTAL_BYTES, declared_bytes * 3 // 2 + _SLACK)
+        return min(MAX_TOTAL_BYTES, max(_DENSE, _RATIO * tail.arrived))
 
     def counted(name: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         nonlocal total
@@ -86,11 +92,11 @@ def members(
                     raise UnsafeArchive(f"The zip holds another zip, {name}.")
                 size += len(piece)
                 total += len(piece)
-                if size > MAX_MEMBER_BYTES or total > limit:
+                if size > MAX_MEMBER_BYTES or total > limit():
                     raise UnsafeArchive(
                         f"The zip unpacks to more than expected, at {name}.",
                         unpacked=total,
-                        limit=limit,
+                        limit=limit(),
                     )
                 yield piece
 
@@ -118,11 +124,13 @@ class _Tail:
         self._chunks = chunks
         self._kept: deque[bytes] = deque()
         self._size = 0
+        self.arrived = 0
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
             self._kept.append(chunk)
             self._size += len(chunk)
+            self.arrived += len(chunk)
             while self._size - len(self._kept[0]) > _DIRECTORY:
                 self._size -= len(self._kept.popleft())
             yield chunk
