@@ -12,6 +12,7 @@ import pytest
 
 from embedded import LNQ, NC, series
 from napari_tcia.app import credit, fetch, folder
+from napari_tcia.app.both import _compare
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.archive.http import Transport
@@ -631,6 +632,43 @@ def test_one_archive_alone(accepted, faulty, call, one, twin, here):
     assert not [r for r in twin.log[before:] if "getImage" in r.path]
     code, answer = call("get", one.series_uid, "--source", "elsewhere")
     assert code == 2
+
+
+def test_both_are_compared_and_nothing_is_kept(accepted, call, one, here, twin):
+    before = len(twin.log)
+    code, answer = call("get", one.series_uid, "--verify-both")
+    assert code == 0, answer
+    (found,) = answer["records"]
+    assert (found["series_uid"], found["same"]) == (one.series_uid, one.images)
+    assert (found["differing"], found["only_nbia"], found["only_idc"]) == ([], [], [])
+    assert found["pixels_equal"] is True
+    asked = [r.path for r in twin.log[before:]]
+    assert any("getImage" in path for path in asked)
+    assert sum(path.endswith(".dcm") for path in asked) >= one.images
+    assert below(here.home) == []
+    assert not list(here.home.rglob("*.dcm"))
+
+
+def test_what_differs_between_the_two_is_named(twin, here, transport, idc, tmp_path):
+    one = parse_series(series(twin, Collection=LNQ, Modality="CT")).items[0]
+    grant = granted(here, one)
+    nbia = fetch_series(one, Nbia(transport, here), grant, Store(tmp_path / "nbia"))
+    other = fetch_series(one, idc, grant, Store(tmp_path / "idc"))
+    record = other.path / "complete.json"
+    listed = json.loads(record.read_text())
+    images = [f for f in listed["files"] if f["name"].endswith(".dcm")]
+    images[0]["sha256"] = "0" * 64
+    gone, spoilt = images[1]["name"], images[2]["name"]
+    listed["files"].remove(images[1])
+    record.write_text(json.dumps(listed))
+    data = bytearray((other.path / spoilt).read_bytes())
+    data[-1] ^= 64
+    (other.path / spoilt).write_bytes(data)
+    found = _compare(one, nbia, other)
+    assert found.differing == (images[0]["name"].removesuffix(".dcm"),)
+    assert found.only_nbia == (gone.removesuffix(".dcm"),)
+    assert (found.only_idc, found.pixels_equal, found.equal) == ((), False, False)
+    assert found.same == one.images - 2
 
 
 def test_a_silent_nbia_is_waited_for_side_by_side(accepted, faulty, call, one, twin):

@@ -95,8 +95,11 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def held(place: Path) -> dict[str, int]:
-    """Inode of each verified instance, by SOPInstanceUID."""
-    return {p.stem: p.stat().st_ino for p in place.glob("*.held") if UID in p.name}
+    """Inode of each instance that the journal vouches for, by SOPInstanceUID."""
+    lines = (place / JOURNAL).read_text().splitlines() if place.exists() else []
+    names = {json.loads(line)["name"] for line in lines if line.endswith("}")}
+    found = {p.stem: p.stat().st_ino for p in place.glob("*.held") if UID in p.name}
+    return {sop: inode for sop, inode in found.items() if f"{sop}.dcm" in names}
 
 
 # Repaired

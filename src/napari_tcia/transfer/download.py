@@ -163,8 +163,7 @@ def fetch_series(
                     held.take(folder, named, files, token=token, **told)
                     raise other_terms(series, named)
             done = store.commit(folder, series, files, **told)
-            for name in (JOURNAL, WHOLE):
-                (done.path / name).unlink(missing_ok=True)
+            _tidy(done)
             return done
 
         # The files of a bucket are each tried again on their own.
@@ -204,6 +203,12 @@ def _say_more(error: BaseException, uid: str) -> None:
     if not error.hint:
         hints = (hint for kind, hint in _NEXT.items() if isinstance(error, kind))
         error.hint = next(hints, "")
+
+
+def _tidy(stored: StoredSeries) -> None:
+    """Remove the notes of a download that has its record now, the journal last."""
+    for name in (WHOLE, JOURNAL):
+        (stored.path / name).unlink(missing_ok=True)
 
 
 def other_terms(listed: Series, named: Series) -> TermsChanged:
@@ -248,7 +253,7 @@ def find_whole(
     if not same:
         return None
     with contextlib.suppress(OSError):  # of a run that was killed at its very end
-        (stored.path / JOURNAL).unlink(missing_ok=True)
+        _tidy(stored)
     if vouched is not None and vouched(stored):
         return stored
     return stored if store.intact(stored, token) else None

@@ -118,7 +118,10 @@ class Partial:
 
     def mark_whole(self) -> None:
         """Note that a source has sent all of it, and every check agreed."""
-        (self.folder / WHOLE).touch()
+        try:
+            (self.folder / WHOLE).touch()
+        except OSError as error:
+            raise storage_error(error, self.folder) from error
 
     def drop(self, names: Iterable[str]) -> None:
         """Forget files that turned out to be wrong."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stream_inflate import StreamInflateError
 from stream_unzip import (
     NO_ENCRYPTION,
     IntegrityError,
@@ -183,7 +184,12 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except TruncatedDataError as error:
         raise Truncated(f"The zip ends in the middle of {name}.") from error
-    except (IntegrityError, UncompressError, UnexpectedSignatureError) as error:
+    except (
+        IntegrityError,
+        StreamInflateError,
+        UncompressError,
+        UnexpectedSignatureError,
+    ) as error:
         raise CorruptData(
             f"{name[:1].upper()}{name[1:]} fails its checksum or cannot be unpacked."
         ) from error
