@@ -19,7 +19,7 @@ from napari_tcia.transfer.beside import Files, beside
 from napari_tcia.transfer.objects import check_listed, fetch_objects
 from napari_tcia.transfer.partial import Partial
 from napari_tcia.transfer.receive import Meter, Received, receive
-from napari_tcia.transfer.singles import fetch_singly, is_few
+from napari_tcia.transfer.singles import drop_what_differs, fetch_singly, is_few
 from napari_tcia.transfer.unpack import members
 
 
@@ -97,14 +97,21 @@ class Bring:
             )
 
     def _singly(self, watch: Watch, progress: Meter) -> bool:
-        """Fetch what is missing one by one, if that is little and can be known."""
+        """Fetch what is missing one by one, if that is little and can be known.
+
+        What is held is compared with the archive's checksums first, unless it was.
+        """
         source, held = self.source, self.partial.uids
         if self._gave_up or not held or not isinstance(source, InstanceSource):
             return False
         listed = self._listed(watch)
-        if listed is None or not is_few(missing := listed - held, len(listed)):
+        if listed is None or not is_few(listed - held, len(listed)):
             return False
         try:
+            drop_what_differs(source, self.partial, watch)
+            missing = listed - self.partial.uids
+            if not is_few(missing, len(listed)):
+                return False
             fetch_singly(
                 missing,
                 self.series,

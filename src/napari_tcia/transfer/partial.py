@@ -73,6 +73,7 @@ class Partial:
     def __init__(self, folder: Path, token: CancelToken) -> None:
         self.folder = folder
         self.files: dict[str, Verified] = {}
+        self._compared: set[str] = set()
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,17 @@ class Partial:
             except OSError as error:
                 raise storage_error(error, self.folder) from error
             self.files[one.name] = one
+            self._compared.discard(one.name)
+
+    @property
+    def doubtful(self) -> list[Verified]:
+        """Instances that no checksum of the archive was compared with, in this run."""
+        held = self.files.values()
+        return [one for one in held if one.uid and one.name not in self._compared]
+
+    def compared(self, names: Iterable[str]) -> None:
+        """Note that these files have the checksums that the archive tells."""
+        self._compared.update(names)
 
     @property
     def is_whole(self) -> bool:

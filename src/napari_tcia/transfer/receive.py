@@ -139,6 +139,8 @@ def _compare_checksums(
     """
     md5 = {name: partial.files[kept].md5 for name, kept in received.names.items()}
     wrong = differing(table, md5, series.series_uid)
+    right = received.names.keys() - set(wrong)
+    partial.compared(received.names[name] for name in right)
     if not wrong:
         return
     partial.drop(received.names[name] for name in wrong)

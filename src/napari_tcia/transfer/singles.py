@@ -7,21 +7,53 @@ from dataclasses import replace
 
 from napari_tcia.core.model import AccessGrant, Series
 from napari_tcia.core.sources import InstanceSource
+from napari_tcia.core.threads import side_by_side
 from napari_tcia.errors import ArchiveError, CorruptData, NothingFound, WrongSeries
 from napari_tcia.transfer.attempts import Watch, pause_after
 from napari_tcia.transfer.instance import instance_uid
-from napari_tcia.transfer.partial import Partial
+from napari_tcia.transfer.partial import Partial, Verified
 from napari_tcia.transfer.receive import Meter, write
 
 MOST = 64
 """Instances that are fetched one by one at most: a request for each costs more than
 its bytes."""
 _SHARE = 0.2
+THREADS = 4
+"""Checksums that are asked for side by side."""
 
 
 def is_few(missing: Collection[str], of: int) -> bool:
     """Whether `missing` instances are better fetched singly than with all others."""
-    return 0 < len(missing) <= min(MOST, max(4, _SHARE * of))
+    return len(missing) <= min(MOST, max(4, _SHARE * of))
+
+
+def drop_what_differs(source: InstanceSource, partial: Partial, watch: Watch) -> None:
+    """Compare what is held with the MD5 that the archive tells, one by one.
+
+    For what came in a zip that ended before its list of checksums. An archive that
+    tells no MD5 leaves it to count and bytes.
+
+    Raises
+    ------
+    ArchiveError
+        It tells them, but not now.
+    """
+    wrong: list[str] = []
+    with watch.token.child() as token:
+
+        def told(one: Verified) -> str | None:
+            return source.md5_of(one.uid, token)
+
+        for one, md5 in side_by_side(told, partial.doubtful, THREADS, token):
+            if md5 is None:
+                break
+            watch.alive()
+            if md5 == one.md5:
+                partial.compared([one.name])
+            else:
+                wrong.append(one.name)
+    if wrong:
+        partial.drop(wrong)
 
 
 def fetch_singly(
@@ -88,3 +120,5 @@ def _fetch(
             "Nothing of it was kept; try again.",
         )
     partial.hold(part, replace(one, name=name))
+    if told is not None:
+        partial.compared([name])
