@@ -92,6 +92,20 @@ def test_a_codestream_of_other_bits_than_the_header(tmp_path, encoding, bits):
     np.testing.assert_array_equal(volume.array[whole], stack.stored[whole])
 
 
+@pytest.mark.parametrize("syntax", ["JPEG", "JPEG-LS", "JPEG 2000"])
+def test_another_syntax_than_it_says_and_more_bits(tmp_path, syntax):
+    """As above, but no codestream says how many bits there are."""
+    stack = Stack(noise(SHAPE), syntax=EXPLICIT)
+    files = stack.write(tmp_path)
+    for file in files:
+        recode(file, ENCODINGS["RLE"])
+    dataset = pydicom.dcmread(files[1])
+    dataset.file_meta.TransferSyntaxUID = ENCODINGS[syntax]
+    dataset.BitsAllocated = 32
+    save(dataset, files[1])
+    named(tmp_path, stack, "cannot be read")
+
+
 READ_IN_LITTLE_MEMORY = """
 import resource, sys
 from pathlib import Path

@@ -22,6 +22,9 @@ _DTYPES = {
     for bits in (8, 16, 32)
 }
 _CODESTREAM_HEAD = 8 << 10
+_JPEG = 0xD8
+"""Second byte of JPEG and JPEG-LS; that of JPEG 2000 is 4F."""
+_JPEG_2000 = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
 _SMALL = 64 << 20
 _MAX_RATIO = 2000
 """Above 64 MB, a frame that claims to be compressed better than this is damaged."""
@@ -127,22 +130,30 @@ def _decompressed(headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
     if not _plausible(first):
         raise ValueError(f"{first.rows} x {first.columns} pixels cannot lie in it")
     with first.path.open("rb") as stream:
+        starts = []
         for at, _ in fragments(stream, first.pixel_offset, first.bytes):
             stream.seek(at)
-            _require_agreement(first, stream.read(_CODESTREAM_HEAD))
+            starts.append(_agrees(first, stream.read(_CODESTREAM_HEAD)))
+        # The first item is a table of offsets; a frame may go on in another item.
+        if first.transfer_syntax != pydicom.uid.RLELossless and not any(starts[1:2]):
+            raise ValueError("they start with no image of its transfer syntax")
         # Given indices, pydicom 3.0 hands out arrays that can be written to.
         indices = [int(header.frame or 0) for header in headers]
         bounded = cast("BinaryIO", Bounded(stream, first.bytes))
         yield from iter_pixels(bounded, indices=indices, raw=True)
 
 
-def _require_agreement(header: Header, codestream: bytes) -> None:
-    """Refuse what decoders trust: they take memory by it, or end the process."""
+def _agrees(header: Header, codestream: bytes) -> bool:
+    """Whether an image starts here; refuse one that is not as the header says.
+
+    Decoders trust both: they take memory by them, or end the process where more
+    bits are allocated than JPEG has.
+    """
     found = claimed(codestream)
     if found is None:
-        return
+        return False
     *matrix, bits = found
-    most = 32 if codestream[1] == 0x4F else 16  # JPEG 2000
+    most = 16 if codestream[1] == _JPEG else 32
     if matrix != [header.rows, header.columns] or not (
         bits <= header.bits_allocated <= most
     ):
@@ -150,6 +161,9 @@ def _require_agreement(header: Header, codestream: bytes) -> None:
             f"they claim to be {matrix[0]} x {matrix[1]} of {bits} bits, the header "
             f"says {header.rows} x {header.columns} of {header.bits_allocated}"
         )
+    # What is labelled as JPEG is no JPEG 2000, and the reverse.
+    syntax = header.transfer_syntax
+    return (codestream[1] == _JPEG) != syntax.startswith(_JPEG_2000)
 
 
 def _plausible(header: Header) -> bool:
