@@ -112,6 +112,8 @@ class Bring:
             missing = listed - self.partial.uids
             if not is_few(missing, len(listed)):
                 return False
+            if not missing and self.partial.doubtful:
+                return False  # nothing to fetch, and nothing that settles a doubt
             fetch_singly(
                 missing,
                 self.series,
