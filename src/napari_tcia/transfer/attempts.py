@@ -78,14 +78,17 @@ def try_repeatedly(
     """
     watch = Watch(token, patience)
     last: TciaError | None = None
+
+    def noted() -> T:
+        nonlocal last
+        try:
+            return once(watch)
+        except (ArchiveError, CorruptData) as error:
+            last = error
+            raise
+
     try:
-        for attempt in range(1, attempts + 1):
-            try:
-                return once(watch)
-            except (ArchiveError, CorruptData) as error:
-                last = error
-                watch.token.wait(pause_after(error, attempt, attempts, pause))
-        raise UsageError("At least one attempt is needed.")
+        return again(noted, watch.token, attempts, pause)
     except Cancelled:
         if not watch.expired or token.cancelled:
             raise
@@ -95,6 +98,24 @@ def try_repeatedly(
         ) from None
     finally:
         watch.close()
+
+
+def again(once: Callable[[], T], token: CancelToken, attempts: int, pause: float) -> T:
+    """Run `once` until it succeeds, up to `attempts` times.
+
+    Raises
+    ------
+    ArchiveError, CorruptData
+        The last one, or one that another try would not help.
+    Cancelled
+        Through `token`, during a pause as well.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            return once()
+        except (ArchiveError, CorruptData) as error:
+            token.wait(pause_after(error, attempt, attempts, pause))
+    raise UsageError("At least one attempt is needed.")
 
 
 def pause_after(error: TciaError, attempt: int, attempts: int, pause: float) -> float:

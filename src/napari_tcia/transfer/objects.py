@@ -14,8 +14,8 @@ from napari_tcia.core.model import AccessGrant, Series
 from napari_tcia.core.sources import BucketObject, ObjectSource
 from napari_tcia.core.task import CancelToken
 from napari_tcia.core.threads import side_by_side
-from napari_tcia.errors import ArchiveError, CorruptData, Truncated, UnsafeArchive
-from napari_tcia.transfer.attempts import Watch, pause_after
+from napari_tcia.errors import CorruptData, Truncated, UnsafeArchive
+from napari_tcia.transfer.attempts import Watch, again
 from napari_tcia.transfer.instance import instance_uid
 from napari_tcia.transfer.partial import Partial, Verified
 from napari_tcia.transfer.receive import Meter, write
@@ -129,23 +129,21 @@ def _bring(
 ) -> Verified:
     """Bring one file, over as many connections as it takes, within limits."""
     uid = series.series_uid
-    for attempt in range(1, attempts + 1):
+
+    def once() -> Verified:
         start = part.stat().st_size if part.exists() else 0
         if start > one.size:
             part.unlink()
             start = 0
-        try:
-            if start == one.size and start:
-                got = write(iter(()), part, watch, progress, one.size, start=start)
-            else:
-                with source.open_object(one, uid, grant, token, start=start) as chunks:
-                    got = write(chunks, part, watch, progress, None, start=start)
-            _compare(one, got, part, uid)
-        except (ArchiveError, CorruptData) as error:
-            token.wait(pause_after(error, attempt, attempts, pause))
+        if start == one.size and start:
+            got = write(iter(()), part, watch, progress, one.size, start=start)
         else:
-            return got
-    raise AssertionError  # the last attempt returns or raises
+            with source.open_object(one, uid, grant, token, start=start) as chunks:
+                got = write(chunks, part, watch, progress, None, start=start)
+        _compare(one, got, part, uid)
+        return got
+
+    return again(once, token, attempts, pause)
 
 
 def _compare(one: BucketObject, got: Verified, part: Path, uid: str) -> None:

@@ -34,14 +34,11 @@ class Received:
     ----------
     uids : set of str
         SOPInstanceUIDs of its instances.
-    bytes : int
-        Of its instances.
     names : dict of str to str
         Name in the store by the name in the zip.
     """
 
     uids: set[str] = field(default_factory=set)
-    bytes: int = 0
     names: dict[str, str] = field(default_factory=dict)
 
 
@@ -111,7 +108,6 @@ def receive(
             if uid in received.uids:
                 raise UnsafeArchive(f"Instance {uid} arrived twice ({name}).")
             received.uids.add(uid)
-            received.bytes += one.size
             final = f"{uid}.dcm"
         received.names[name] = final
         _hold(partial, part, replace(one, name=final, origin=name))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial as partial_of
 
 from napari_tcia.core.model import AccessGrant, Series
 from napari_tcia.core.sources import InstanceSource
 from napari_tcia.core.threads import side_by_side
 from napari_tcia.errors import ArchiveError, CorruptData, NothingFound, WrongSeries
-from napari_tcia.transfer.attempts import Watch, pause_after
+from napari_tcia.transfer.attempts import Watch, again
 from napari_tcia.transfer.instance import instance_uid
 from napari_tcia.transfer.partial import Partial, Verified
 from napari_tcia.transfer.receive import Meter, write
@@ -79,12 +80,8 @@ def fetch_singly(
         One is not what was asked for.
     """
     for uid in sorted(missing):
-        for attempt in range(1, attempts + 1):
-            try:
-                _fetch(uid, series, source, grant, partial, watch, progress)
-                break
-            except (ArchiveError, CorruptData) as error:
-                watch.token.wait(pause_after(error, attempt, attempts, pause))
+        once = partial_of(_fetch, uid, series, source, grant, partial, watch, progress)
+        again(once, watch.token, attempts, pause)
         watch.alive()
 
 
