@@ -3,10 +3,11 @@
 Writes a synthetic series to a temporary folder and prints one JSON object. All
 readers are loaded in one process and read in turn, the page cache warm, round by
 round: ratios are taken within a round, so that a drift of the machine's speed
-cancels. Before each reading the bytes are read once without a clock, so that all
-find the same memory: pages that lay idle cost more than the reading itself. The
-peak of the memory is taken in a process of each reader's own, above what it held
-after its imports.
+cancels. Before each reading the bytes are read once without a clock, and as much
+memory is filled by each core, so that all find the same: pages that lay idle cost
+more than the reading itself, and each core keeps its own list of pages that were
+let go. The peak of the memory is taken in a process of each reader's own, above
+what it held after its imports.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,18 @@ def seconds(work: Callable[[], object]) -> float:
     return taken
 
 
+def touch(count: int) -> None:
+    """Fill `count` bytes of fresh memory from each core, and let them go."""
+    import numpy as np
+
+    memory = np.empty(count, np.uint8)
+    cores = os.cpu_count() or 1
+    parts = np.array_split(memory, cores)
+    with ThreadPoolExecutor(cores) as pool:
+        for done in [pool.submit(part.fill, 1) for part in parts]:
+            done.result()
+
+
 def ratio(times: dict[str, list[float]], name: str, one: str = "ours") -> float:
     """Median over the rounds of one / another."""
     return statistics.median(
@@ -234,11 +248,13 @@ def measure(folder: Path, rounds: int, slow_rounds: int) -> dict[str, Any]:
     readers = {name: globals()[name](folder) for name in READERS}
     for read in readers.values():
         read()
+    held = sum(file.stat().st_size for file in folder.iterdir())
     times: dict[str, list[float]] = {name: [] for name in READERS}
     for turn in range(rounds):
         for name, read in readers.items():
             if name not in SLOW or turn < slow_rounds:
                 readers["bare"]()
+                touch(held)
                 times[name].append(seconds(read))
     ratios = {name: ratio(times, name) for name in READERS if name != "ours"}
     peaks = peaks_of(folder)

@@ -209,6 +209,40 @@ def test_one_odd_file_among_many(tmp_path, data, explicit, odd, place):
         assert ours == theirs, n
 
 
+@settings(calm, max_examples=40)
+@given(
+    data=st.data(),
+    explicit=st.booleans(),
+    changed=st.lists(st.integers(0, 40), min_size=12, max_size=12),
+)
+def test_files_of_equal_lengths_keep_their_own_values(
+    tmp_path, data, explicit, changed
+):
+    usual = {entry[0]: entry for entry in data.draw(headers(explicit))}
+    for tag, vr in ((0x00200013, b"IS"), (0x00200032, b"DS")):
+        usual.setdefault(tag, (tag, vr, b"1\\2\\3 "))
+    own = [0x00080018, 0x00200013, 0x00200032]
+    memory = Memory()
+    for n, at in enumerate(changed):
+        mine = dict(usual)
+        for tag in own + sorted(usual)[at : at + 1]:
+            _, vr, value, *rest = mine[tag]
+            mine[tag] = (tag, vr, _other_digits(value, n), *rest)
+        path = tmp_path / f"{n}.dcm"
+        path.write_bytes(part10([mine[tag] for tag in sorted(mine)], explicit))
+        ours, theirs = both(path, memory)
+        assert ours == theirs, n
+
+
+def _other_digits(value, n):
+    """As long as `value`; what is no text stays as it is."""
+    if not value.strip(b"\0 ").isascii():
+        return value
+    figures = b"0123456789"
+    turned = figures[n % 10 :] + figures[: n % 10]
+    return value.translate(bytes.maketrans(figures, turned))
+
+
 def _other(entry, n):
     """The value of an element in another file: often of another length."""
     tag, _, value = entry[:3]

@@ -25,7 +25,7 @@ from napari_tcia.volume.elements import (
     template,
     walk,
 )
-from napari_tcia.volume.facts import TAGS, decode
+from napari_tcia.volume.facts import OWN_TAGS, TAGS, decode, sibling
 from napari_tcia.volume.instance import NOT_IMAGES, Header, tolerant
 from napari_tcia.volume.streams import Bounded, Inflated, open_part10
 
@@ -42,6 +42,24 @@ _TEMPLATES = 64
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
 
+@dataclass(slots=True)
+class Family:
+    """Files whose headers are walked alike.
+
+    Attributes
+    ----------
+    template : Template
+    rest : tuple of bytes
+        Raw values of the latest of them but those that each image has for itself.
+    header : Header, optional
+        Of that one.
+    """
+
+    template: Template
+    rest: tuple[bytes, ...] = ()
+    header: Header | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What reading one header tells for the next: decoded values, and trust.
@@ -52,26 +70,19 @@ class Memory:
         Decoded values of elements that many files share, by their raw bytes.
     agreed : dict
         By series, whether pydicom found the same in its first file.
-    templates : dict
+    families : dict
         By the size of the file, templates of the headers that were walked.
     """
 
     decoded: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     agreed: dict[bytes, bool] = field(default_factory=dict)
-    templates: dict[int, list[Template]] = field(default_factory=dict)
-
-    def known(self, start: bytes, size: int) -> Walk | None:
-        """What a walk would find, where a header like this one was walked."""
-        for one in self.templates.get(size, ()):
-            if found := one.match(start):
-                return found
-        return None
+    families: dict[int, list[Family]] = field(default_factory=dict)
 
     def keep(self, start: bytes, size: int, found: Walk) -> None:
         """Remember how a header was walked, as long as that saves time."""
-        alike = self.templates.setdefault(size, [])
-        if len(alike) < _ALIKE and len(self.templates) <= _TEMPLATES:
-            alike += filter(None, [template(start, found)])
+        alike = self.families.setdefault(size, [])
+        if len(alike) < _ALIKE and len(self.families) <= _TEMPLATES:
+            alike += map(Family, filter(None, [template(start, found, OWN_TAGS)]))
 
 
 def read_header(path: Path, memory: Memory | None = None) -> Header | None:
@@ -110,11 +121,10 @@ def read_header(path: Path, memory: Memory | None = None) -> Header | None:
         if not start[132:140].strip(b"\0"):
             raise ValueError(f"{path} holds nothing after its preamble")
         try:
-            referenced = ""
-            found = _walked(path, handle, start, size, memory)
-            if found is None:
+            header = _walked(path, handle, start, size, memory)
+            if header is None:
                 found, size, referenced = _parsed(path)
-            header = decode(path, size, found, referenced, memory.decoded)
+                header = decode(path, size, found, referenced, memory.decoded)
         except OSError:
             raise
         except Exception as error:  # pydicom raises whatever it stumbles over
@@ -126,9 +136,18 @@ def read_header(path: Path, memory: Memory | None = None) -> Header | None:
 
 def _walked(
     path: Path, handle: int, start: bytes, size: int, memory: Memory
-) -> Walk | None:
+) -> Header | None:
     """The header as walked, or None where pydicom has to read it."""
-    found = memory.known(start, size)
+    found: Walk | None = None
+    ours: Family | None = None
+    rest: tuple[bytes, ...] = ()
+    for family in memory.families.get(size, ()):
+        if match := family.template.match(start):
+            own, rest = match
+            if family.header is not None and rest == family.rest:
+                return sibling(family.header, path, own)
+            found, ours = family.template.walk(own, rest), family
+            break
     if found is None:
         try:
             try:
@@ -144,7 +163,12 @@ def _walked(
     series = found.values.get(0x0020000E, b"")
     if series not in memory.agreed:
         memory.agreed[series] = _same(found, _parsed(path)[0])
-    return found if memory.agreed[series] else None
+    if not memory.agreed[series]:
+        return None
+    header = decode(path, size, found, "", memory.decoded)
+    if ours is not None:
+        ours.rest, ours.header = rest, header
+    return header
 
 
 def _same(one: Walk, other: Walk) -> bool:

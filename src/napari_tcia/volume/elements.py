@@ -8,7 +8,7 @@ opinion that costs a millisecond, where a wrong guess would cost a wrong voxel.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -106,40 +106,56 @@ class Template:
     _struct: struct.Struct
     _heads: Callable[[Any], tuple[bytes, ...]]
     _expected: tuple[bytes, ...]
-    _values: Callable[[Any], tuple[bytes, ...]]
+    _own: Callable[[Any], tuple[bytes, ...]]
+    _rest: Callable[[Any], tuple[bytes, ...]]
     _tags: tuple[int, ...]
     _found: Walk
 
-    def match(self, data: bytes) -> Walk | None:
-        """What a walk of `data` would find, None where it has to be walked."""
+    def match(self, data: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
+        """Raw values that an image has for itself, and all others.
+
+        None where `data` has to be walked.
+        """
         if len(data) < self._struct.size:
             return None
         parts = self._struct.unpack_from(data)
         if self._heads(parts) != self._expected:
             return None
+        return self._own(parts), self._rest(parts)
+
+    def walk(self, own: tuple[bytes, ...], rest: tuple[bytes, ...]) -> Walk:
+        """What a walk would find, of the values of a match."""
         found = self._found
         return Walk(
             found.transfer_syntax,
-            dict(zip(self._tags, self._values(parts), strict=True)),
+            dict(zip(self._tags, own + rest, strict=True)),
             found.pixel_offset,
             found.pixel_bytes,
         )
 
 
-def template(data: bytes, found: Walk) -> Template | None:
+def template(data: bytes, found: Walk, own: Sequence[int]) -> Template | None:
     """Make a template of a header that was walked.
+
+    Parameters
+    ----------
+    data : bytes
+        The first bytes of the file.
+    found : Walk
+    own : sequence of int
+        Tags of the values that an image has for itself, at least two.
 
     Returns
     -------
     Template or None
-        None where the header does not end in `data`, or a sequence lies in it
-        whose end has to be looked for.
+        None where the header does not end in `data`, a sequence lies in it
+        whose end has to be looked for, or one of `own` is not in it.
     """
-    if not 0 < found.pixel_offset <= len(data) or len(found.values) < 2:
+    if not 0 < found.pixel_offset <= len(data) or len(found.values) < len(own) + 2:
         return None
-    layout, tags = ["<132x"], []
+    layout = ["<132x"]
     heads: list[int] = []
-    values: list[int] = []
+    values: dict[int, int] = {}
     expected: list[bytes] = []
     at, count = 132, 0
     while at < found.pixel_offset:
@@ -162,18 +178,21 @@ def template(data: bytes, found: Walk) -> Template | None:
             return None
         if tag in found.values:
             layout.append(f"{length}s")
-            values.append(count)
-            tags.append(tag)
+            values[tag] = count
             count += 1
         else:
             layout.append(f"{length}x")
         at += length
+    if not values.keys() >= set(own):
+        return None
+    rest = [tag for tag in values if tag not in own]
     return Template(
         struct.Struct("".join(layout)),
         itemgetter(*heads),
         tuple(expected),
-        itemgetter(*values),
-        tuple(tags),
+        itemgetter(*map(values.__getitem__, own)),
+        itemgetter(*map(values.__getitem__, rest)),
+        (*own, *rest),
         found,
     )
 

@@ -72,11 +72,15 @@ _OWN = {
     "position": 0x00200032,
 }
 """Elements that every image has for itself."""
+_OWN_END = 4
+"""Where what they make ends among the fields of `Header`, which begins with them."""
 _ALL = _SHARED | _VARIED | _OWN
 TAGS = frozenset(_ALL.values())
 """Elements whose raw values make a `Header`."""
 _SHARED_TAGS = tuple(_SHARED.values())
 _VARIED_TAGS = tuple(_VARIED.values())
+OWN_TAGS = tuple(_OWN.values())
+"""Those that `sibling` decodes."""
 
 
 def decode(
@@ -109,17 +113,43 @@ def decode(
     varied = decoded.get(key)
     if varied is None:
         varied = decoded[key] = _decode_varied(raw, syntax)
+    uid, number, position = _decode_own(raw)
     return Header(
         path=path,
+        sop_instance_uid=uid,
+        instance_number=number,
+        position=position,
         bytes=size,
-        sop_instance_uid=_ascii(raw, "sop_instance_uid"),
         referenced_series_uid=referenced,
-        position=_decimals(raw, "position", 3),
-        instance_number=_whole(raw, "instance_number"),
         pixel_offset=found.pixel_offset,
         pixel_bytes=found.pixel_bytes,
         **shared,
         **varied,
+    )
+
+
+def sibling(header: Header, path: Path, own: tuple[bytes, ...]) -> Header:
+    """Header of a file that differs from another one in what each has for itself.
+
+    Parameters
+    ----------
+    header : Header
+        Of the other file.
+    path : Path
+    own : tuple of bytes
+        Raw values of `OWN_TAGS`.
+    """
+    raw = dict(zip(OWN_TAGS, own, strict=True))
+    return Header._make((path, *_decode_own(raw), *header[_OWN_END:]))
+
+
+def _decode_own(
+    raw: Mapping[int, bytes],
+) -> tuple[str, int | None, tuple[float, ...] | None]:
+    return (
+        _ascii(raw, "sop_instance_uid"),
+        _whole(raw, "instance_number"),
+        _decimals(raw, "position", 3),
     )
 
 

@@ -7,7 +7,6 @@ groups, shared by all frames or each frame's own (DICOM PS3.3 C.7.6.16).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -81,8 +80,7 @@ def _frame(
     echo = _number(group("MREchoSequence"), "EffectiveEchoTime")
     left = header.pixel_bytes - number * frame_bytes
     # An explicit value of the frame wins over one of the whole instance.
-    return replace(
-        header,
+    return header._replace(
         frame=number,
         image_type=tuple(map(str, kind.get("FrameType", header.image_type) or ())),
         position=_numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3),

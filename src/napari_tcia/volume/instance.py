@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pydicom
 
@@ -40,9 +40,10 @@ NOT_IMAGES = frozenset(
 """Modalities that accompany images (DICOM PS3.3 C.7.3.1.1.1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One image: an instance, or one frame of it; empty or None when absent.
+
+    A named tuple, since thousands are made in a moment.
 
     Attributes
     ----------
@@ -79,9 +80,11 @@ class Header:
     """
 
     path: Path
+    sop_instance_uid: str
+    instance_number: int | None
+    position: tuple[float, ...] | None
     bytes: int
     sop_class_uid: str
-    sop_instance_uid: str
     series_uid: str
     study_uid: str
     patient_id: str
@@ -94,7 +97,6 @@ class Header:
     ctp_collection: str
     comments: str
     image_type: tuple[str, ...]
-    position: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
     pixel_spacing: tuple[float, ...] | None
     step: float | None
@@ -114,7 +116,6 @@ class Header:
     window: tuple[float, float] | None
     padding: tuple[int, int] | None
     lossy: str | None
-    instance_number: int | None
     acquisition: str
     temporal: str
     echo: str
