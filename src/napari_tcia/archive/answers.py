@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from napari_tcia.core.settings import netloc
 from napari_tcia.core.task import CancelToken
@@ -28,23 +28,25 @@ from napari_tcia.errors import (
     Unreachable,
 )
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 
 
 def chunks_of(response: requests.Response, token: CancelToken) -> Iterator[bytes]:
     """Yield the body as it arrives; a cancelled token ends a blocked read."""
     host = netloc(response.url)
     try:
-        for chunk in response.iter_content(_CHUNK):
+        # What is there, however little: a slow line is seen to be alive.
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
             token.raise_if_cancelled()
             yield chunk
-    except requests.RequestException as error:
+    except ReadTimeoutError as error:
         token.raise_if_cancelled()
-        if isinstance(error.args[0] if error.args else None, ReadTimeoutError):
-            raise RemoteTimeout(
-                f"{host} stopped sending in the middle of an answer.",
-                "Try again later.",
-            ) from error
+        raise RemoteTimeout(
+            f"{host} stopped sending in the middle of an answer.",
+            "Try again later.",
+        ) from error
+    except HTTPError as error:
+        token.raise_if_cancelled()
         raise Truncated(
             f"The connection to {host} broke off in the middle of an answer.",
             "Try again.",

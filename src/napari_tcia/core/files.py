@@ -51,6 +51,12 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     )
 
 
+def fsync_file(path: Path) -> None:
+    """Have a file's bytes on the disk when this returns."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
 def fsync_folder(folder: Path) -> None:
     """Make renames in `folder` durable; a no-op where folders cannot be opened."""
     try:

@@ -15,7 +15,7 @@ from napari_tcia.errors import (
     Truncated,
 )
 from napari_tcia.transfer.attempts import Watch
-from napari_tcia.transfer.beside import Files, beside
+from napari_tcia.transfer.beside import Files, ahead, beside
 from napari_tcia.transfer.objects import check_listed, fetch_objects
 from napari_tcia.transfer.partial import Partial
 from napari_tcia.transfer.receive import Meter, Received, receive
@@ -86,8 +86,12 @@ class Bring:
 
         # What is held already arrives, and is counted, once more.
         progress(-progress.done)
-        with source.open_series(uid, self.grant, watch.token) as chunks:
-            files = members(chunks, watch.token, declared_bytes=self.series.bytes)
+        with (
+            watch.token.child() as receiving,
+            source.open_series(uid, self.grant, receiving) as chunks,
+            ahead(chunks, receiving) as arrived,
+        ):
+            files = members(arrived, watch.token, declared_bytes=self.series.bytes)
             received = beside(files, keep, watch.token)
         if not received.uids:
             raise Truncated(

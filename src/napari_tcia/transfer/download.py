@@ -136,51 +136,53 @@ def fetch_series(
         if stored := find_whole(series, source.host, store, token):
             return stored
         recover(path, RECORD)
-        partial = Partial(folder_of(path), token)
-        bring = Bring(series, source, grant, partial, attempts, pause)
-        stage = f"Downloading {series.modality or 'series'}"
+        with Partial(folder_of(path), token) as partial:
+            bring = Bring(series, source, grant, partial, attempts, pause)
+            stage = f"Downloading {series.modality or 'series'}"
 
-        def once(watch: Watch) -> StoredSeries:
-            progress = Meter(report, stage, series.bytes or 0, uid, partial.bytes)
-            bring(watch, progress)
-            partial.name_files()
-            files = [
-                {"name": one.name, "size": one.size, "sha256": one.sha256}
-                for one in partial.files.values()
-            ]
-            told: dict[str, Any] = {
-                "host": source.host,
-                "source": source.name,
-                "acceptance_ids": grant.acceptance_ids,
-                "retrieved": _now(),
-            }
-            folder = partial.folder
-            if quarantine and (folder / LICENCE).exists():
-                text = (folder / LICENCE).read_text("utf-8", "replace")
-                named = quarantine.as_licensed(series, text)
-                if named != series:
-                    held = quarantine.store
-                    held.take(folder, named, files, token=token, **told)
-                    raise other_terms(series, named)
-            done = store.commit(folder, series, files, **told)
-            _tidy(done)
-            return done
+            def once(watch: Watch) -> StoredSeries:
+                progress = Meter(report, stage, series.bytes or 0, uid, partial.bytes)
+                bring(watch, progress)
+                partial.name_files()
+                files = [
+                    {"name": one.name, "size": one.size, "sha256": one.sha256}
+                    for one in partial.files.values()
+                ]
+                told: dict[str, Any] = {
+                    "host": source.host,
+                    "source": source.name,
+                    "acceptance_ids": grant.acceptance_ids,
+                    "retrieved": _now(),
+                }
+                folder = partial.folder
+                if quarantine and (folder / LICENCE).exists():
+                    text = (folder / LICENCE).read_text("utf-8", "replace")
+                    named = quarantine.as_licensed(series, text)
+                    if named != series:
+                        held = quarantine.store
+                        held.take(folder, named, files, token=token, **told)
+                        raise other_terms(series, named)
+                done = store.commit(folder, series, files, **told)
+                _tidy(done)
+                return done
 
-        # The files of a bucket are each tried again on their own.
-        tries = 1 if isinstance(source, ObjectSource) else attempts
-        try:
-            store.check_space(max(0, (series.bytes or 0) - partial.bytes))
-            return try_repeatedly(once, f"series {uid}", token, tries, patience, pause)
-        except ArchiveError as error:
-            # What is verified waits for the next time.
-            if not partial.uids and not any(partial.folder.glob("*.object")):
+            # The files of a bucket are each tried again on their own.
+            tries = 1 if isinstance(source, ObjectSource) else attempts
+            try:
+                store.check_space(max(0, (series.bytes or 0) - partial.bytes))
+                return try_repeatedly(
+                    once, f"series {uid}", token, tries, patience, pause
+                )
+            except ArchiveError as error:
+                # What is verified waits for the next time.
+                if not partial.uids and not any(partial.folder.glob("*.object")):
+                    discard(path)
+                _say_more(error, uid)
+                raise
+            except BaseException as error:
                 discard(path)
-            _say_more(error, uid)
-            raise
-        except BaseException as error:
-            discard(path)
-            _say_more(error, uid)
-            raise
+                _say_more(error, uid)
+                raise
 
 
 _NEXT: dict[type[TciaError], str] = {

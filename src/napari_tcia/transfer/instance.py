@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from napari_tcia.core.files import check_uid
 from napari_tcia.core.text import one_line
 from napari_tcia.errors import CorruptData, UnsafeArchive, UsageError, WrongSeries
+from napari_tcia.volume.elements import More, Unusual, walk
+
+_FIRST_LOOK = 16 << 10
+_UIDS = (0x0020000E, 0x00080018)
+"""SeriesInstanceUID and SOPInstanceUID."""
 
 
 def instance_uid(path: Path, name: str, series_uid: str) -> str:
@@ -30,22 +34,20 @@ def instance_uid(path: Path, name: str, series_uid: str) -> str:
     UnsafeArchive
         A SOPInstanceUID that is no UID, and so no file name.
     """
-    from pydicom import dcmread
-
     with path.open("rb") as stream:
-        prefix = stream.read(132)
+        start = stream.read(_FIRST_LOOK)
+    prefix = start[:132]
     if prefix[128:] != b"DICM":
         raise CorruptData(
             f"{name}, sent as part of series {series_uid}, is not a DICOM file: "
             f"“{one_line(prefix, 60)}”."
         )
     try:
-        header = dcmread(
-            path,
-            stop_before_pixels=True,
-            specific_tags=["SOPInstanceUID", "SeriesInstanceUID"],
-        )
-        found, uid = (_raw_uid(header, tag) for tag in (0x0020000E, 0x00080018))
+        try:
+            values = walk(start, path.stat().st_size, _UIDS).values
+            found, uid = (_text(values.get(tag, b"")) for tag in _UIDS)
+        except (More, Unusual):
+            found, uid = _as_pydicom(path)
     except Exception as error:  # pydicom raises whatever the bytes provoke
         raise CorruptData(
             f"The header of {name}, sent as part of series {series_uid}, "
@@ -67,10 +69,15 @@ def instance_uid(path: Path, name: str, series_uid: str) -> str:
         ) from error
 
 
-def _raw_uid(header: Any, tag: int) -> str:
-    """The text of a UID as it stands: pydicom would warn of the root 61."""
-    if tag not in header:
-        return ""
-    value = header.get_item(tag).value
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    return text.strip("\0 ")
+def _as_pydicom(path: Path) -> tuple[str, ...]:
+    """What a long or unusual header says, by the more patient reader."""
+    from pydicom import dcmread
+
+    header = dcmread(path, stop_before_pixels=True, specific_tags=list(_UIDS))
+    # As they stand: pydicom would warn of the root 61.
+    found = (header.get_item(tag).value if tag in header else b"" for tag in _UIDS)
+    return tuple(_text(v if isinstance(v, bytes) else str(v).encode()) for v in found)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip("\0 ")

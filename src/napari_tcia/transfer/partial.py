@@ -20,10 +20,11 @@ import json
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from napari_tcia.core.files import storage_error
+from napari_tcia.core.files import fsync_file, storage_error
 from napari_tcia.core.task import CancelToken
 
 JOURNAL = "verified.jsonl"
@@ -75,6 +76,8 @@ class Partial:
         self.files: dict[str, Verified] = {}
         self._compared: set[str] = set()
         self._lock = threading.Lock()
+        self._syncing = ThreadPoolExecutor(1, "napari-tcia syncing")
+        self._synced: list[Future[None]] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -90,6 +93,12 @@ class Partial:
             if path not in known and not _is_ours(path):
                 _remove(path)
         self._rewrite()
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._syncing.shutdown(cancel_futures=True)
 
     @property
     def uids(self) -> set[str]:
@@ -112,6 +121,9 @@ class Partial:
                 raise storage_error(error, self.folder) from error
             self.files[one.name] = one
             self._compared.discard(one.name)
+            # Meanwhile the next one arrives: at the end most are on the disk.
+            held = _held(self.folder, one.name)
+            self._synced.append(self._syncing.submit(_sync, held))
 
     @property
     def doubtful(self) -> list[Verified]:
@@ -147,6 +159,9 @@ class Partial:
     def name_files(self) -> None:
         """Give every file the name that it will have in the store."""
         try:
+            for synced in self._synced:
+                synced.result()
+            self._synced.clear()
             for name in self.files:
                 held = _held(self.folder, name)
                 if held.name != name:
@@ -226,6 +241,11 @@ def _is_whole(path: Path, one: Verified) -> bool:
             return hashlib.file_digest(stream, "sha256").hexdigest() == one.sha256
     except OSError:
         return False
+
+
+def _sync(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # dropped, or named, since
+        fsync_file(path)
 
 
 def _remove(path: Path) -> None:

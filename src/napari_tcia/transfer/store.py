@@ -25,7 +25,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_tcia.core.files import check_uid, fsync_folder, storage_error, write_json
+from napari_tcia.core.files import (
+    check_uid,
+    fsync_file,
+    fsync_folder,
+    storage_error,
+    write_json,
+)
 from napari_tcia.core.model import Series, StoredSeries, series_hash, to_json
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import DiskFull, StorageError, UsageError
@@ -242,7 +248,7 @@ class Store:
         }
         try:
             for file in files:
-                _fsync_file(folder / file["name"])
+                fsync_file(folder / file["name"])
             fsync_folder(folder)
             if path.exists():
                 # Not whole, or outdated: moved away, as a folder cannot be
@@ -322,7 +328,7 @@ class Store:
     def commit_file(self, part: Path, path: Path, record: Mapping[str, Any]) -> Path:
         """Give a verified supplementary file its name, then record it."""
         try:
-            _fsync_file(part)
+            fsync_file(part)
             _record_of(path).unlink(missing_ok=True)
             part.replace(path)
             fsync_folder(path.parent)
@@ -390,8 +396,3 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, target)
-
-
-def _fsync_file(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())

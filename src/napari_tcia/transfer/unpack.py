@@ -29,6 +29,8 @@ from napari_tcia.core.text import one_line
 from napari_tcia.core.zips import MAX_MEMBERS, MAX_TOTAL_BYTES, safe_name
 from napari_tcia.errors import CorruptData, Truncated, UnexpectedReply, UnsafeArchive
 
+PIECE = 1 << 18
+"""Most bytes that are unpacked at once."""
 MAX_MEMBER_BYTES = 2 << 30
 _SLACK = 64 << 20
 _RATIO = 250
@@ -101,7 +103,9 @@ def members(
                     )
                 yield piece
 
-    stream = stream_unzip(tail, allowed_encryption_mechanisms=(NO_ENCRYPTION,))
+    stream = stream_unzip(
+        tail, chunk_size=PIECE, allowed_encryption_mechanisms=(NO_ENCRYPTION,)
+    )
     with _translated("the zip"):
         for raw, _, pieces in stream:
             name = safe_name(raw)
