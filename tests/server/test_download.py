@@ -341,6 +341,37 @@ def test_cancel_on_a_stalled_connection(
     assert {p.name for p in folders} == {UID, patient.host.replace(":", "_")}
 
 
+def test_a_cancel_does_not_wait_for_the_first_question_of_another_download(
+    archive: SmallArchive, settings: Settings
+):
+    """One download finds out for all whether the archive has checksums."""
+    archive.on(IMAGE, Answer(good_zip(), stall=-1))  # no head, even
+    nbia = Nbia(Transport(settings), settings)
+    ended: list[str] = []
+
+    def work(name: str, token: CancelToken) -> None:
+        try:
+            with nbia.open_series(UID, grant_for(settings), token) as chunks:
+                next(chunks)
+        except Cancelled:
+            ended.append(name)
+
+    first, second = CancelToken(), CancelToken()
+    threads = [
+        threading.Thread(target=work, args=given)
+        for given in (("first", first), ("second", second))
+    ]
+    threads[0].start()
+    assert archive.silent.wait(60)
+    threads[1].start()
+    second.cancel()
+    threads[1].join(10)
+    assert ended == ["second"]
+    first.cancel()
+    threads[0].join(10)
+    assert ended == ["second", "first"]
+
+
 def test_cancel_before_the_start_asks_nothing(archive: SmallArchive, fetch):
     token = CancelToken()
     token.cancel()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from napari_tcia.core.task import CancelToken
+from napari_tcia.core.threads import held
 
 STREAMS = 4
 """Bodies that are streamed from one host at the same time."""
@@ -29,12 +30,8 @@ class Budget:
         """Hold one of the streams of `host`; wait for it, unless cancelled."""
         with self._lock:
             turns = self._turns[host]
-        while not turns.acquire(timeout=0.1):
-            token.raise_if_cancelled()
-        try:
+        with held(turns, token):
             yield
-        finally:
-            turns.release()
 
     def pause(self, host: str, seconds: float) -> None:
         """Leave `host` alone for some time, as it asked."""

@@ -30,6 +30,7 @@ from napari_tcia.core.model import (
 from napari_tcia.core.settings import Settings
 from napari_tcia.core.task import CancelToken
 from napari_tcia.core.text import bare_doi, one_line
+from napari_tcia.core.threads import held
 from napari_tcia.errors import NothingFound, UnexpectedReply, UsageError
 
 # Spellings of v4, v1 and getSeriesMetadata, as plain keys.
@@ -176,7 +177,7 @@ class Nbia:
                 token=token,
             )
 
-        return self._with_checksums(stream)
+        return self._with_checksums(stream, token)
 
     def open_instance(
         self, series_uid: str, sop_uid: str, grant: AccessGrant, token: CancelToken
@@ -207,13 +208,16 @@ class Nbia:
 
     @contextmanager
     def _with_checksums(
-        self, stream: Callable[..., AbstractContextManager[Iterator[bytes]]]
+        self,
+        stream: Callable[..., AbstractContextManager[Iterator[bytes]]],
+        token: CancelToken,
     ) -> Iterator[Iterator[bytes]]:
         """Ask for checksums, unless the archive has said that it has none."""
         with ExitStack() as stack:
             with ExitStack() as first:
                 if self._has_checksums is None:
-                    first.enter_context(self._asking)  # one finds out for all
+                    # One finds out for all.
+                    first.enter_context(held(self._asking, token))
                 if self._has_checksums is not False:
                     try:
                         chunks = stack.enter_context(stream(IncludeMD5="Yes"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -11,6 +13,19 @@ from napari_tcia.core.task import CancelToken
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@contextmanager
+def held(
+    lock: threading.Lock | threading.Semaphore, token: CancelToken
+) -> Iterator[None]:
+    """Hold a lock; wait for it, unless cancelled."""
+    while not lock.acquire(timeout=0.1):
+        token.raise_if_cancelled()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def side_by_side(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +39,12 @@ class Bring:
     pause: float
     _gave_up: bool = field(default=False, init=False)
     """Whether single instances could not be had in this try."""
+    _told: set[str] | None = field(default=None, init=False)
+    """The archive's list of instances, once it was asked for in this try."""
 
     def __call__(self, watch: Watch, progress: Meter) -> None:
         """Make the series whole, or raise as `download.fetch_series`."""
-        self._gave_up = False
+        self._gave_up, self._told = False, None
         if isinstance(self.source, ObjectSource):
             listed = self.source.objects(self.series.series_uid, watch.token)
             check_listed(listed, self.series)
@@ -137,12 +140,11 @@ class Bring:
     def _listed(self, watch: Watch) -> set[str] | None:
         """The archive's list of instances, None where it has none to give."""
         ask = getattr(self.source, "sop_instance_uids", None)
-        if ask is None:
-            return None
-        try:
-            return set(ask(self.series.series_uid, token=watch.token)) or None
-        except TciaError:  # then count and bytes decide alone
-            return None
+        if self._told is None and ask is not None:
+            # Without an answer count and bytes decide alone.
+            with suppress(TciaError):
+                self._told = set(ask(self.series.series_uid, token=watch.token)) or None
+        return self._told
 
     def _compare(self, watch: Watch) -> None:
         """Compare count and bytes with what the archive declares."""
