@@ -147,7 +147,10 @@ class TaskRow(QWidget):
         """Render a moment of the work."""
         rate = self._rate.update(progress, time.monotonic())
         self.stage.setText(progress.stage)
-        self.amount.setText(describe(progress, rate))
+        if self.pause_button.isChecked():  # what was on its way still arrives
+            self.amount.setText(f"Paused, {describe(progress, None)}")
+        else:
+            self.amount.setText(describe(progress, rate))
         self.parts.say("\n".join(map(_part, progress.parts[:PARTS])))
         self.pause_button.setVisible(progress.unit == "bytes")
         fraction = progress.fraction
