@@ -10,6 +10,7 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_tcia.app.arriving import Arriving
 from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
@@ -20,6 +21,8 @@ from napari_tcia.core.model import Issue, Provenance, to_json
 
 KEY = "napari_tcia"
 """Where provenance lives in ``layer.metadata``."""
+FILLING = "filling"
+"""Role of an image whose slices are still on their way: nothing of it is proven."""
 LayerTuple = tuple[Any, dict[str, Any], str]
 
 POINT_COLOUR = "#ffd23f"
@@ -136,6 +139,38 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     return layers
 
 
+def filling_limits(one: Arriving) -> tuple[float, float]:
+    """Contrast limits that a filling layer begins with."""
+    level, width = one.filling.window
+    return level - width / 2, level + width / 2
+
+
+def filling_data(one: Arriving) -> LayerTuple:
+    """Layer data tuple of a series that is still being fetched.
+
+    It lies where it seems to; its metadata has no affine for anything to build on.
+    """
+    filling = one.filling
+    inverted = filling.first.photometric == "MONOCHROME1"
+    kwargs = {
+        "name": f"{one.series.modality or 'Image'} - {one.name} ({FILLING})",
+        "colormap": "gray_r" if inverted else "gray",
+        "projection_mode": "none",
+        "contrast_limits": filling_limits(one),
+        "metadata": _metadata(
+            one.provenance,
+            FILLING,
+            case=one.name,
+            volume=one.series.series_uid,
+            slices=(filling.count, filling.images),
+            seems=filling.affine,
+            range=(-1350.0, 3071.0) if filling.quantity == "HU" else (),
+        ),
+        **_placement(filling.affine, None),
+    }
+    return filling.array, kwargs, "image"
+
+
 def saved_data(saved: Saved, reference: Affine | None = None) -> list[LayerTuple]:
     """Layer data tuple of a file that was saved, in its place and with its credit.
 
@@ -193,7 +228,7 @@ def dress(layer: Any, layers: Iterable[Layer]) -> None:
     ours = metadata_of(layer)
     if ours is None:
         return
-    if ours.get("role") == "image" and "range" in ours:
+    if ours.get("role") in ("image", FILLING) and ours.get("range"):
         low, high = layer.contrast_limits
         ends = ours["range"]
         layer.contrast_limits_range = (min(low, ends[0]), max(high, ends[1]))

@@ -19,6 +19,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from napari_tcia._napari import derived, view
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.citations import CitationKeeper
+from napari_tcia._napari.filling import FillingLayers
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
@@ -76,6 +77,7 @@ class Session(QObject):
         self._pending: list[Case | case_layers.LayerTuple] = []
         self.dialog: Any = None
         self.runner = TaskRunner(self)
+        self.filling = FillingLayers(self)
         self._queue = QTimer(self)
         self._queue.setSingleShot(True)
         self._queue.setInterval(0)
@@ -135,6 +137,8 @@ class Session(QObject):
         active = viewer.layers.selection.active if viewer is not None else None
         if active in images:
             return active
+        if self.filling.world(active) is not None:
+            return None
         same = self.of_volume(active, images)
         return same[0] if same else images[-1] if images else None
 
@@ -216,10 +220,16 @@ class Session(QObject):
             reference, issues = case_layers.reference_for(
                 viewer.layers, first.volume.provenance
             )
-            self._pending[:0] = case_layers.layer_data(first, reference)
+            image, *others = case_layers.layer_data(first, reference)
+            self._pending[:0] = others
             if issues:
+                self.filling.leave_hidden()
                 self._step_aside(issues)
-            layer = case_layers.add_layer(viewer, self._pending.pop(0))
+            else:
+                self.filling.bring_back()
+            layer = self.filling.settle(image)
+            if layer is None:
+                layer = case_layers.add_layer(viewer, image)
             if issues:
                 viewer.fit_to_view(layers=[layer])
         else:
@@ -291,10 +301,15 @@ class Session(QObject):
                     return record.name
         return ""
 
+    def dress(self, layer: Layer) -> None:
+        """Take in a layer that has become an image of ours."""
+        self._dress(layer)
+        self.refresh()
+
     def _dress(self, layer: Layer) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
-        if ours is None or viewer is None:
+        if ours is None or viewer is None or ours.get("role") == case_layers.FILLING:
             return
         derived.watch(layer, self._changed)
         if ours.get("role") == "image" and not _is_volume(layer):
@@ -330,7 +345,9 @@ class Session(QObject):
     def _world(self) -> Affine | None:
         layer = self.image()
         if layer is None:
-            return None
+            viewer = self.viewer
+            active = viewer.layers.selection.active if viewer is not None else None
+            return self.filling.world(active)
         ours = case_layers.metadata_of(layer) or {}
         return np.asarray(ours["reference"], dtype=np.float64)
 
@@ -347,11 +364,15 @@ class Session(QObject):
                 if words := agree.face_warning(self.services, self.provenances()):
                     show_warning(words)
 
+    def say_position(self) -> None:
+        """Say where the picture lies, or how far it has come."""
+        self._position()
+
     def _position(self, event: Any = None) -> None:
         viewer, layer = self.viewer, self.image()
         if viewer is None:
             return
-        text = ""
+        text = self.filling.words(viewer.layers.selection.active)
         world = self._world()
         if layer is not None and world is not None:
             ours = case_layers.metadata_of(layer) or {}

@@ -29,6 +29,7 @@ class BrowserDock(Browser):
         session = session_for(napari_viewer)
         super().__init__(lambda: session.services, session.runner, parent)
         self.opened.connect(session.add_cases)
+        self.acts.arriving.connect(session.filling.show)
 
 
 class CitationDock(CitationPanel):

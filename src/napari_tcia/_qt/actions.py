@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
@@ -15,6 +16,7 @@ from napari_tcia._qt.preview import PreviewWindow
 from napari_tcia._qt.terms_dialog import TermsDialog
 from napari_tcia._qt.work import Work
 from napari_tcia.app import agree, fetch, state
+from napari_tcia.app.arriving import Arriving
 from napari_tcia.app.fetch import Fetched
 from napari_tcia.app.preview import Preview, preview
 from napari_tcia.app.refresh import Change, refresh
@@ -44,6 +46,8 @@ class Actions(QObject):
 
     opened = Signal(object)
     """A tuple of cases, read and ready to be shown."""
+    arriving = Signal(object)
+    """An `Arriving`: a series that can be looked at while it is fetched."""
     accepted = Signal(object)
     """Names of collections whose terms have been accepted."""
     fetched = Signal(object)
@@ -65,7 +69,15 @@ class Actions(QObject):
         others = [row for row in rows if row.series.series_uid not in folders]
 
         def begin(series: Sequence[Series]) -> None:
-            self._start("Opening", open_rows, series, own, folders, then=self._read)
+            self._start(
+                "Opening",
+                open_rows,
+                series,
+                own,
+                folders,
+                self._begun,
+                then=self._read,
+            )
 
         if others:
             self._with_terms(others, begin, "Accept and open")
@@ -185,6 +197,11 @@ class Actions(QObject):
         then(series)
 
     # what came of it
+
+    def _begun(self, one: Arriving) -> None:
+        """Called on the thread that receives; the window may be gone by now."""
+        with suppress(RuntimeError):
+            self.arriving.emit(one)
 
     def _read(self, found: tuple[tuple[Any, ...], tuple[Series, ...]]) -> None:
         cases, kept = found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from napari_tcia.app.arriving import Arriving, Watched
 from napari_tcia.app.assemble import Case, assemble
 from napari_tcia.app.decoded import damage, has_copy, read_kept
 from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
@@ -42,6 +43,7 @@ def open_case(
     target: str | Path | Sequence[Series],
     *,
     choices: Choices | None = None,
+    begun: Callable[[Arriving], None] | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> tuple[Case, ...]:
@@ -54,6 +56,9 @@ def open_case(
         of a search.
     choices : Choices, optional
         What to do where the slices of a series leave a doubt.
+    begun : callable, optional
+        Gets each series that can be looked at while it is fetched, on the thread
+        that receives it; it must not raise.
 
     Raises
     ------
@@ -79,7 +84,27 @@ def open_case(
         series = tuple(target)
     # What is shown of a series with a copy is the copy, which has a checksum itself.
     vouched = functools.partial(has_copy, services, choices=choices)
-    listing = get(services, series, vouched=vouched, report=report, token=token)
+    watched = Watched(services, begun) if begun else None
+    try:
+        return _fetched(services, series, vouched, watched, choices, report, token)
+    except BaseException:
+        if watched is not None:
+            watched.over()
+        raise
+
+
+def _fetched(
+    services: Services,
+    series: Sequence[Series],
+    vouched: Callable[[StoredSeries], bool],
+    watched: Watched | None,
+    choices: Choices | None,
+    report: Report,
+    token: CancelToken,
+) -> tuple[Case, ...]:
+    listing = get(
+        services, series, vouched=vouched, watch=watched, report=report, token=token
+    )
     failed = [row.error for row in listing if row.error is not None]
     wanted = {s.series_uid: s for s in series}
     image_failed = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_tcia.app import agree
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
 from napari_tcia.app.services import Services
-from napari_tcia.app.sources import Bring, Source
+from napari_tcia.app.sources import Bring, Source, Watch
 from napari_tcia.app.together import Together
 from napari_tcia.archive.manifest import parse_manifest
 from napari_tcia.core.model import (
@@ -232,6 +232,7 @@ def get(
     out: Path | None = None,
     source: Source = "auto",
     vouched: Callable[[StoredSeries], bool] | None = None,
+    watch: Watch | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Listing[Fetched]:
@@ -249,6 +250,8 @@ def get(
         series, that serves; an issue with code "other_archive" says so.
     vouched : callable, optional
         Says of a stored series that its files need not be summed up again.
+    watch : callable, optional
+        Looks at instances of what has to be fetched, see `app.sources.Watch`.
 
     Returns
     -------
@@ -294,7 +297,7 @@ def get(
                     one.bytes or 0, store.root, services.decoded, limit, series=True
                 )
             if done is None:
-                bring = Bring(services, access, store, silence, together, token)
+                bring = Bring(services, access, store, silence, together, token, watch)
                 done = bring(one, source, doubts)
             return _row(done, "done"), tuple(doubts)
         except TciaError as error:

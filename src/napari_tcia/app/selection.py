@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from napari_tcia.app import agree, fetch, state
+from napari_tcia.app.arriving import Arriving
 from napari_tcia.app.assemble import Case
 from napari_tcia.app.case import open_case, open_path
 from napari_tcia.app.rows import CaseRow
@@ -50,6 +51,7 @@ def open_rows(
     series: Sequence[Series],
     own: Sequence[CaseRow] = (),
     folders: Mapping[str, Path] | None = None,
+    begun: Callable[[Arriving], None] | None = None,
     *,
     report: Report = silent,
     token: CancelToken | None = None,
@@ -64,6 +66,8 @@ def open_rows(
         Rows that lie in folders of the user and are read from there.
     folders : mapping of str to Path
         Those folders, by series UID.
+    begun : callable, optional
+        As of `open_case`.
     """
     cases: tuple[Case, ...] = ()
     for row in own:
@@ -75,7 +79,7 @@ def open_rows(
             token=token,
         )
     if series:
-        cases += open_case(services, series, report=report, token=token)
+        cases += open_case(services, series, begun=begun, report=report, token=token)
     return cases, tuple(s for s in series if fetch.stored(services, s.series_uid))
 
 

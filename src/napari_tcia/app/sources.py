@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from napari_tcia.app.services import Services
@@ -20,6 +22,8 @@ from napari_tcia.terms.licence import as_licensed
 from napari_tcia.transfer.download import Quarantine, fetch_series
 from napari_tcia.transfer.store import Store
 
+Watch = Callable[[Series, str], Callable[[Path], None] | None]
+"""From a series and who sends it to what looks at its instances as they arrive."""
 Source = Literal["auto", "nbia", "idc"]
 """Who sends the images: NBIA, and where it cannot the buckets of IDC, or one alone."""
 
@@ -43,6 +47,7 @@ class Bring:
     silence: dict[str, ArchiveError]
     report: Report
     token: CancelToken
+    watch: Watch | None = None
 
     def __call__(
         self, one: Series, source: Source, issues: list[Issue]
@@ -103,6 +108,7 @@ class Bring:
                 report=self.report,
                 token=self.token,
                 quarantine=Quarantine(self.services.quarantine, as_licensed),
+                seen=self.watch(one, name) if self.watch else None,
             )
         except (Unreachable, RemoteTimeout) as error:
             self.silence[name] = error

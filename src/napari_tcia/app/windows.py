@@ -22,8 +22,23 @@ def first_window(volume: Volume, name: str) -> Window | None:
     name : str
         Name of the case; those of the abdomen begin with "ABD".
     """
-    if volume.window is not None:
-        return volume.window
-    if volume.quantity != "HU":
+    return window_for(volume.window, volume.quantity, name)
+
+
+def window_for(own: Window | None, quantity: str, name: str) -> Window | None:
+    """As `first_window`, of what a header says.
+
+    Parameters
+    ----------
+    own : (level, width) or None
+        Of the header.
+    quantity : str
+        What the values are, as of a `Volume`.
+    name : str
+        Name of the case.
+    """
+    if own is not None:
+        return own
+    if quantity != "HU":
         return None
     return SOFT_TISSUE if name.upper().startswith("ABD") else MEDIASTINUM

@@ -235,15 +235,15 @@ class EmbeddedArchive:
     def pieces(self, body: bytes | Iterator[bytes]) -> Iterator[bytes]:
         """A body in pieces that come no faster than the rate."""
         for part in [body] if isinstance(body, bytes) else body:
-            if not self.rate:
-                yield part
-                continue
-            size = max(1, int(self.rate / 20))
-            for start in range(0, len(part), size):
-                piece = part[start : start + size]
-                if self._stop.wait(len(piece) / self.rate):
+            rest = memoryview(part)
+            while rest and (rate := self.rate):  # it may change meanwhile
+                size = max(1, int(rate / 20))
+                piece, rest = rest[:size], rest[size:]
+                if self._stop.wait(len(piece) / rate):
                     raise Disconnect
-                yield piece
+                yield bytes(piece)
+            if rest:
+                yield bytes(rest)
 
 
 class _Server(ThreadingHTTPServer):

@@ -29,6 +29,7 @@ from napari_tcia.errors import (
     Unreachable,
     UnsafeArchive,
 )
+from napari_tcia.transfer.arrivals import Arrivals
 from napari_tcia.transfer.attempts import PATIENCE, Watch, try_repeatedly
 from napari_tcia.transfer.bring import Bring
 from napari_tcia.transfer.partial import (
@@ -75,6 +76,7 @@ def fetch_series(
     patience: float = PATIENCE,
     pause: float = 1.0,
     quarantine: Quarantine | None = None,
+    seen: Callable[[Path], None] | None = None,
 ) -> StoredSeries:
     """Bring a series into the store, unless it is there already.
 
@@ -107,6 +109,10 @@ def fetch_series(
     quarantine : Quarantine, optional
         With it the LICENSE of a zip is compared with the listing. A bucket
         sends none, so there is nothing to compare.
+    seen : callable, optional
+        Gets the place of each verified instance while others arrive, unless the
+        LICENSE says otherwise than the listing. It must not raise, and reads the
+        file at once. See `transfer.arrivals`.
 
     Raises
     ------
@@ -137,6 +143,11 @@ def fetch_series(
             return stored
         recover(path, RECORD)
         with Partial(folder_of(path), token) as partial:
+            if seen is not None:
+                compared = None
+                if quarantine is not None and not isinstance(source, ObjectSource):
+                    compared = quarantine.as_licensed
+                partial.tell(Arrivals(series, seen, compared))
             bring = Bring(series, source, grant, partial, attempts, pause)
             stage = f"Downloading {series.modality or 'series'}"
 

@@ -19,7 +19,7 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,6 +76,7 @@ class Partial:
         self.files: dict[str, Verified] = {}
         self._compared: set[str] = set()
         self._lock = threading.Lock()
+        self._tell: Callable[[Path, Verified], None] = _nobody
         self._syncing = ThreadPoolExecutor(1, "napari-tcia syncing")
         self._synced: list[Future[None]] = []
         try:
@@ -124,6 +125,17 @@ class Partial:
             # Meanwhile the next one arrives: at the end most are on the disk.
             held = _held(self.folder, one.name)
             self._synced.append(self._syncing.submit(_sync, held))
+            self._tell(held, one)
+
+    def tell(self, held: Callable[[Path, Verified], None]) -> None:
+        """Call `held` with the place of each file that is here, or will be.
+
+        It must not raise, and may not keep the place: the file will get its name.
+        """
+        with self._lock:
+            self._tell = held
+            for one in self.files.values():
+                held(_held(self.folder, one.name), one)
 
     @property
     def doubtful(self) -> list[Verified]:
@@ -241,6 +253,10 @@ def _is_whole(path: Path, one: Verified) -> bool:
             return hashlib.file_digest(stream, "sha256").hexdigest() == one.sha256
     except OSError:
         return False
+
+
+def _nobody(path: Path, one: Verified) -> None:
+    """Whom nothing has to be told."""
 
 
 def _sync(path: Path) -> None:

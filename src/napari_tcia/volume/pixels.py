@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.core.threads import side_by_side
-from napari_tcia.errors import CorruptData, UnsupportedData
+from napari_tcia.errors import CorruptData, TciaError, UnsupportedData
 from napari_tcia.volume.codecs import decoded, require_decoder, stored_dtype
 from napari_tcia.volume.elements import DEFLATED
 from napari_tcia.volume.instance import Header, tolerant
@@ -104,6 +104,36 @@ def read_pixels(
             f"{first.columns} takes more memory than is free.",
             "Close other programs, or open a part of it.",
         ) from error
+
+
+def read_slice(array: Array, k: int, header: Header) -> bool:
+    """Read and rescale one slice into its place.
+
+    Parameters
+    ----------
+    array : (K, J, I) int16 or float32
+    k : int
+    header : Header
+        Of an image of the same matrix.
+
+    Returns
+    -------
+    bool
+        False where it is damaged, no decoder is there, or a value does not fit.
+    """
+    present = np.zeros(len(array), np.bool_)
+    try:
+        with tolerant():
+            require_decoder(header)
+            _fill(array, present, [(k, header)], {}, CancelToken())
+    except (OSError, TciaError, _TooLarge):
+        return False
+    return bool(present[k])
+
+
+def can_be_int16(header: Header) -> bool:
+    """Whether rescaled values of a slice may be kept as int16."""
+    return _is_exact([header])
 
 
 def _read(
