@@ -81,8 +81,16 @@ def _md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def serve(folder: Path, latency: float) -> None:
-    """Be the archive: whatever images are asked for, send the zip."""
+def serve(folder: Path, latency: float, rate: float | None = None) -> None:
+    """Be the archive: whatever images are asked for, send the zip.
+
+    Parameters
+    ----------
+    latency : float
+        Seconds before each answer.
+    rate : float, optional
+        Most bytes per second.
+    """
     from napari_tcia.demo.messages import Reply, Request
     from napari_tcia.demo.server import EmbeddedArchive
 
@@ -98,15 +106,18 @@ def serve(folder: Path, latency: float) -> None:
             time.sleep(self.latency)
             return Reply(chunks(), "application/octet-stream")
 
-    with Prebuilt(cases=1, latency=latency) as archive:
+    with Prebuilt(cases=1, latency=latency, rate=rate) as archive:
         print(json.dumps(archive.bases), flush=True)
         sys.stdin.read()
 
 
 @contextlib.contextmanager
-def archive_of(folder: Path, latency: float) -> Iterator[dict[str, str]]:
+def archive_of(
+    folder: Path, latency: float, rate: float | None = None
+) -> Iterator[dict[str, str]]:
     """Bases of the archive, which runs meanwhile."""
     command = [sys.executable, __file__, "--serve", str(latency)]
+    command += ["--rate", str(rate)] if rate else []
     with subprocess.Popen(
         [*command, "--folder", str(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -329,9 +340,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small series, once")
     parser.add_argument("--folder", type=Path, help="where the zip is kept, or made")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--rate", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
-        serve(options.folder, options.serve)
+        serve(options.folder, options.serve, options.rate)
         return
     if options.quick:
         options.slices, options.matrix, options.rounds = 40, 128, 1

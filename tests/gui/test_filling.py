@@ -13,6 +13,7 @@ from napari_tcia._napari.launch import build
 from napari_tcia._napari.layers import FILLING, metadata_of
 from napari_tcia._napari.session import session_for
 from napari_tcia.app import agree
+from napari_tcia.app.decoded import settle
 from napari_tcia.app.search import search
 from napari_tcia.core.model import SearchQuery
 
@@ -71,9 +72,10 @@ def test_it_fills_in_place_and_becomes_the_verified_image(window, qtbot, archive
         metadata_of(layer)["series_uid"]
     ]
     assert _overlay(viewer, "napari_tcia_left") == "R"
-    partly = np.array(layer.data)
+    partly, memory = np.array(layer.data), layer.data
     _end(window, qtbot, archive)
     assert viewer.layers[0] is layer
+    assert np.shares_memory(layer.data, memory)  # no second array beside it
     assert layer.name == "CT - MED_LYMPH_021"
     assert session.image() is layer
     assert [metadata_of(one)["role"] for one in viewer.layers][:2] == [
@@ -155,6 +157,22 @@ def test_the_window_closes_in_the_middle(window, qtbot, archive):
     assert raised == []
     gc.collect()
     assert layer() is None or layer() not in viewer.layers
+
+
+def test_a_stored_series_is_seen_while_it_is_checked(window, qtbot, archive):
+    viewer, browser, session = window
+    seen = []
+    viewer.layers.events.inserted.connect(
+        lambda event: seen.append(metadata_of(event.value)["role"])
+    )
+    for _ in range(2):
+        browser.open_selected()
+        qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+        settle()  # the decoded copy is written
+        data = session.image().data
+        viewer.layers.clear()
+    assert seen == [FILLING, "reference", "points", FILLING, "reference", "points"]
+    assert len(np.unique(data)) > 50
 
 
 def test_another_that_is_open_is_not_drawn_through_it(window, qtbot, archive, case):

@@ -74,6 +74,7 @@ def test_what_is_not_there_is_hatched_on_every_plane(both_ways):
     filling = filling_of(files, images=40)
     filling.add(files[0])
     filling.add(files[1])
+    filling.hatching.join()
     absent = filling.array[2:]
     assert set(np.unique(absent)) == {-160, -60}  # dark in a window of 40 +- 200
     for axis in range(3):
@@ -87,6 +88,7 @@ def test_a_slice_off_the_line_waits_for_the_passport(tmp_path):
     filling = filling_of(files)
     assert [filling.add(file) for file in files] == [False, True, True, False, True]
     assert filling.present.tolist() == [True, True, True, False, True]
+    filling.hatching.join()
     assert set(np.unique(filling.array[3])) <= {-160, -60}
 
 
@@ -120,7 +122,35 @@ def test_values_that_do_not_fit_leave_no_trace(tmp_path):
     files = written(tmp_path / "a", Stack(stored), shifted)
     filling = filling_of(files)
     assert [filling.add(file) for file in files] == [False, True, False]
+    filling.hatching.join()
     assert set(np.unique(filling.array[2])) <= {-160, -60}
+
+
+def test_the_verified_volume_takes_over_the_memory_and_nothing_else(tmp_path):
+    stack = Stack(noise((5, 6, 6)))
+    files = written(tmp_path / "a", stack)
+    filling = filling_of(files)
+    for file in files[:3]:
+        filling.add(file)
+    memory = filling.release()
+    assert memory is filling.array
+    assert not filling.add(files[4])
+    memory[:] = 77  # whatever was shown
+    volume = read_volume(tmp_path / "a", memory=memory)
+    assert volume.array is memory
+    np.testing.assert_array_equal(volume.array, stack.stored)
+    files[2].unlink()
+    gap = read_volume(tmp_path / "a", memory=np.full((5, 6, 6), 77, np.int16))
+    assert set(np.unique(gap.array[2])) == {-1024}
+    for other in (np.empty((4, 6, 6), np.int16), np.empty((5, 6, 6), np.float32)):
+        assert read_volume(tmp_path / "a", memory=other).array is not other
+
+
+def test_nothing_is_handed_over_where_nothing_was_shown(tmp_path):
+    files = written(tmp_path / "a", Stack(noise((3, 6, 6))))
+    filling = filling_of(files)
+    filling.add(files[0])
+    assert filling.release() is None
 
 
 def test_fractions_are_float(tmp_path):

@@ -64,7 +64,7 @@ class FillingLayers(QObject):
         self._arriving[layer] = one
         filling = one.filling
         index = np.array(filling.array.shape) / 2
-        index[0] = filling.place(filling.first)
+        index[0] = filling.start
         viewer.dims.set_point(range(3), tuple(layer.data_to_world(np.floor(index))))
         if not empty:
             viewer.fit_to_view(layers=[layer])
@@ -132,6 +132,8 @@ class FillingLayers(QObject):
         count, images = ours["slices"]
         if (one := self._arriving.get(layer)) is not None:
             count = one.filling.count
+        if one is not None and one.filling.whole:
+            return "Checking the pixels"
         here = f"{count} of {images} slices"
         if one is None or one.state == "incomplete":
             return f"Incomplete: {here},\nnot verified, only to look at"

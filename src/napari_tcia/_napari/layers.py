@@ -151,10 +151,10 @@ def filling_data(one: Arriving) -> LayerTuple:
     It lies where it seems to; its metadata has no affine for anything to build on.
     """
     filling = one.filling
-    inverted = filling.first.photometric == "MONOCHROME1"
     kwargs = {
-        "name": f"{one.series.modality or 'Image'} - {one.name} ({FILLING})",
-        "colormap": "gray_r" if inverted else "gray",
+        "name": f"{one.series.modality or 'Image'} - {one.name}"
+        + ("" if filling.whole else f" ({FILLING})"),
+        "colormap": "gray_r" if filling.inverted else "gray",
         "projection_mode": "none",
         "contrast_limits": filling_limits(one),
         "metadata": _metadata(

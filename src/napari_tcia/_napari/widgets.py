@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari import view
 from napari_tcia._napari.session import session_for
+from napari_tcia._napari.warm import warm
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
@@ -30,6 +31,7 @@ class BrowserDock(Browser):
         super().__init__(lambda: session.services, session.runner, parent)
         self.opened.connect(session.add_cases)
         self.acts.arriving.connect(session.filling.show)
+        warm(session.viewer, self)
 
 
 class CitationDock(CitationPanel):

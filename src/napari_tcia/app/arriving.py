@@ -5,18 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_tcia.app.folder import recorded, under
 from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
-from napari_tcia.app.windows import window_for
+from napari_tcia.app.windows import first_window, window_for
+from napari_tcia.core.geometry import Affine
+from napari_tcia.core.image import Volume
 from napari_tcia.core.model import Acceptance, Provenance, Series, StoredSeries
 from napari_tcia.terms import gate
 from napari_tcia.volume.filling import Filling
 from napari_tcia.volume.headers import is_synthetic
 from napari_tcia.volume.instance import Header
 from napari_tcia.volume.values import quantity_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A volume whose pixels are still being checked, as a `Filling` that is full."""
+
+    array: NDArray[Any]
+    affine: Affine
+    present: NDArray[np.bool_]
+    window: tuple[float, float]
+    quantity: str
+    inverted: bool
+    whole: bool = True
+
+    @property
+    def images(self) -> int:
+        """Slices that it has."""
+        return len(self.array)
+
+    @property
+    def count(self) -> int:
+        """Slices that are there."""
+        return int(self.present.sum())
+
+    @property
+    def start(self) -> int:
+        """Index k of the slice to begin with."""
+        return (len(self.array) - 1) // 2
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +70,7 @@ class Arriving:
 
     series: Series
     name: str
-    filling: Filling
+    filling: Filling | Filled
     provenance: Provenance
     state: Literal["arriving", "incomplete"] = "arriving"
 
@@ -83,6 +116,30 @@ class Watched:
 
         self._seen[series.series_uid] = seen
         return seen
+
+    def memory(self, series_uid: str) -> NDArray[Any] | None:
+        """Array that a series has filled, for the verified volume to be read into."""
+        one = self.shown.get(series_uid)
+        filling = one.filling if one is not None else None
+        return filling.release() if isinstance(filling, Filling) else None
+
+    def opened(self, kept: StoredSeries, volume: Volume) -> None:
+        """Let a volume be looked at while it is checked and its nodes are placed."""
+        name = kept.series.patient_id or kept.series.series_uid
+        window = first_window(volume, name)
+        if window is None or volume.passport.verdict == "fail":
+            return
+        filled = Filled(
+            volume.array,
+            volume.affine,
+            volume.present,
+            window,
+            volume.quantity,
+            volume.inverted,
+        )
+        one = Arriving(kept.series, name, filled, volume.provenance)
+        self.shown[kept.series.series_uid] = one
+        self.begun(one)
 
     def over(self) -> None:
         """Nothing more will come of what is not whole."""

@@ -122,6 +122,7 @@ def _fetched(
         services,
         [k for k in kept if k],
         listing.issues,
+        watched=watched,
         choices=choices,
         report=report,
         token=token,
@@ -293,6 +294,7 @@ def _read_stored(
     kept: Sequence[StoredSeries],
     issues: tuple[Issue, ...],
     *,
+    watched: Watched | None = None,
     choices: Choices | None,
     report: Report,
     token: CancelToken,
@@ -312,7 +314,17 @@ def _read_stored(
             if (found := services.store.find_file(image.archive_host, name))
         ]
         doubts = issues
-        opened = read_kept(services, image, choices=choices, report=report, token=token)
+        memory = watched.memory(image.series.series_uid) if watched else None
+        opened = read_kept(
+            services,
+            image,
+            choices=choices,
+            report=report,
+            token=token,
+            memory=memory,
+        )
+        if watched is not None and opened.outcome is not None:
+            watched.opened(image, opened.volume)
         while True:
             case = assemble(
                 opened.volume,

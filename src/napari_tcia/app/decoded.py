@@ -15,6 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from napari_tcia.app.folder import admit, stored_facts
 from napari_tcia.app.services import Services
@@ -90,6 +93,7 @@ def read_kept(
     allow_fail: bool = True,
     choices: Choices | None = None,
     afresh: bool = False,
+    memory: NDArray[Any] | None = None,
 ) -> Opened:
     """Open a stored series: from its decoded copy, else from its files.
 
@@ -101,6 +105,8 @@ def read_kept(
     ----------
     afresh : bool
         Read the files whether or not there is a copy.
+    memory : (K, J, I) ndarray, optional
+        As of `read_volume`.
 
     Raises
     ------
@@ -133,6 +139,7 @@ def read_kept(
         provenance=provenance,
         declared_images=kept.series.images,
         choices=choices,
+        memory=memory,
     )
     volume.array.flags.writeable = False
     lease(kept.path, [volume.array])

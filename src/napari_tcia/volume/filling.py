@@ -57,6 +57,8 @@ class Filling:
         Provisional: (k, j, i, 1) to LPS mm.
     first : Header
         Of the slice that came first.
+    hatching : Thread
+        Hatches what was not there when it began.
     window : (level, width)
     quantity : str
     """
@@ -66,6 +68,8 @@ class Filling:
     window: Window
     quantity: str
     first: Header
+    hatching: threading.Thread
+    whole = False
 
     def __init__(
         self,
@@ -76,6 +80,7 @@ class Filling:
         self._window_of = window_of
         self._most = 2 * declared_bytes if declared_bytes else _MOST
         self._lock = threading.Lock()
+        self._released = False
         self._memory = Memory()
         self._waiting: Header | None = None
         self._line = (0.0, 0.0)
@@ -93,6 +98,16 @@ class Filling:
         """Slices that are in place."""
         return int(self.present.sum())
 
+    @property
+    def start(self) -> int:
+        """Index k of the slice that came first."""
+        return self.place(self.first)
+
+    @property
+    def inverted(self) -> bool:
+        """As of a `Volume`."""
+        return self.first.photometric == "MONOCHROME1"
+
     def add(self, path: Path) -> bool:
         """Put the slice of a file into its place.
 
@@ -107,7 +122,16 @@ class Filling:
         except (OSError, ValueError):
             return False
         with self._lock:
-            return header is not None and self._add(header)
+            return header is not None and not self._released and self._add(header)
+
+    def release(self) -> NDArray[Any] | None:
+        """Hand over the array, for the verified volume to be read into.
+
+        Nothing is put into it from here any more. None where nothing was shown.
+        """
+        with self._lock:
+            self._released = True
+            return self.array if self.begun else None
 
     def _add(self, header: Header) -> bool:
         number = header.instance_number
@@ -154,9 +178,7 @@ class Filling:
             if window is None:
                 low, high = (float(v) for v in np.percentile(values, (1, 99)))
                 window = (low + high) / 2, max(high - low, 1.0)
-            array = np.empty((self.images, one.rows, one.columns), dtype)
-            for k in range(len(array)):
-                _hatch(array, k, window)
+            array = np.zeros((self.images, one.rows, one.columns), dtype)
         except MemoryError:
             return False
         at_first = 1 if slope > 0 else self.images
@@ -169,7 +191,19 @@ class Filling:
         self.array = array
         self._put(one)
         self._put(two)
+        # Fresh memory is slow to write to: not before the first slice is shown.
+        self.hatching = threading.Thread(target=self._hatch_absent, daemon=True)
+        self.hatching.start()
         return self.begun
+
+    def _hatch_absent(self) -> None:
+        """Hatch what is not there, from where one looks first outwards."""
+        for k in sorted(range(self.images), key=lambda k: abs(k - self.start)):
+            with self._lock:
+                if self._released:
+                    return
+                if not self.present[k]:
+                    _hatch(self.array, k, self.window)
 
     def _put(self, header: Header) -> bool:
         first = self.first

@@ -61,6 +61,7 @@ class _TooLarge(Exception):
 def read_pixels(
     slices: Sequence[Header | None],
     *,
+    memory: Array | None = None,
     report: Report = silent,
     token: CancelToken | None = None,
 ) -> Pixels:
@@ -70,6 +71,9 @@ def read_pixels(
     ----------
     slices : sequence of Header or None
         By k, of one matrix; those that are None or damaged are left out.
+    memory : (K, J, I) ndarray, optional
+        Array to read into where shape and type are the same; fresh memory is
+        slow to write to.
     report : callable
         Called on this thread.
     token : CancelToken, optional
@@ -93,10 +97,12 @@ def read_pixels(
         with tolerant():  # a global of pydicom: once, not in each thread
             if _is_exact([header for _, header in jobs]):
                 try:
-                    return _read(slices, jobs, np.dtype(np.int16), report, token)
+                    return _read(
+                        slices, jobs, np.dtype(np.int16), memory, report, token
+                    )
                 except _TooLarge:
                     pass  # start over, wider
-            return _read(slices, jobs, np.dtype(np.float32), report, token)
+            return _read(slices, jobs, np.dtype(np.float32), memory, report, token)
     except MemoryError as error:
         first = jobs[0][1]
         raise UnsupportedData(
@@ -140,6 +146,7 @@ def _read(
     slices: Sequence[Header | None],
     jobs: list[Job],
     dtype: np.dtype[Any],
+    memory: Array | None,
     report: Report,
     token: CancelToken,
 ) -> Pixels:
@@ -150,7 +157,9 @@ def _read(
     if not jobs:
         return Pixels(np.zeros((len(slices), 0, 0), dtype), present, tuple(lost))
     first = jobs[0][1]
-    array = np.empty((len(slices), first.rows, first.columns), dtype)
+    shape = (len(slices), first.rows, first.columns)
+    same = memory is not None and (memory.shape, memory.dtype) == (shape, dtype)
+    array = memory if memory is not None and same else np.empty(shape, dtype)
     native = all(_is_plain(header) for _, header in jobs)
     done, total, uid = 0, len(jobs), first.series_uid
     report(Progress("Reading slices", 0, total, "slices", uid))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from napari_tcia.core.image import Check, Choices, Passport, Volume
 from napari_tcia.core.model import Provenance
@@ -62,6 +63,7 @@ def read_volume(
     provenance: Provenance | None = None,
     declared_images: int | None = None,
     choices: Choices | None = None,
+    memory: NDArray[Any] | None = None,
 ) -> Volume:
     """Read one CT, MR or PET series and judge its geometry.
 
@@ -88,6 +90,8 @@ def read_volume(
     choices : Choices, optional
         What to do about several stacks, duplicates, gaps and tilt. A check
         that leaves a choice names it in ``numbers["choices"]``.
+    memory : (K, J, I) ndarray, optional
+        Becomes the array of the volume where shape and type are the same.
 
     Returns
     -------
@@ -122,6 +126,7 @@ def read_volume(
                 provenance=provenance,
                 declared_images=declared_images,
                 choices=choices,
+                memory=memory,
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -151,7 +156,7 @@ def read_volume(
     damaged = [h for h in headers if h.is_truncated]
     checks.append(_readable(found.unreadable, damaged))
     _refuse(checks, headers[0].series_uid, allow_fail)
-    pixels = read_pixels(layout.slices, report=report, token=token)
+    pixels = read_pixels(layout.slices, memory=memory, report=report, token=token)
     if pixels.lost:
         checks[-1] = _readable(found.unreadable, [*damaged, *pixels.lost])
         _refuse(checks, headers[0].series_uid, allow_fail)
