@@ -23,6 +23,10 @@ KEY = "napari_tcia"
 """Where provenance lives in ``layer.metadata``."""
 FILLING = "filling"
 """Role of an image whose slices are still on their way: nothing of it is proven."""
+MEASUREMENTS = "measurements"
+"""Role of a layer of rulers and circles on a volume of ours."""
+PROVENANCE = frozenset(Provenance().to_dict())
+"""Keys of our metadata that say where a layer comes from."""
 LayerTuple = tuple[Any, dict[str, Any], str]
 
 POINT_COLOUR = "#ffd23f"
@@ -296,6 +300,7 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         first_index=first_index(case),
         choices=case.choices,
         place=case.place,
+        padding=volume.padding,
         **more,
     )
     return volume.array, kwargs, "image"

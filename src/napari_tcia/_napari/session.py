@@ -37,6 +37,8 @@ _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 _LOOK_MS = 500
 """How often viewers that nobody told us of are looked at."""
 _WATCH = "napari-tcia viewers"
+_OWN = (case_layers.FILLING, case_layers.MEASUREMENTS)
+"""Roles of layers that change by themselves, or by what they are for."""
 _GEOMETRY = {"affine", "reference", "missing", "quantity", "verdict", "first_index"}
 """What the metadata of an image must have for a place in the patient."""
 
@@ -309,7 +311,7 @@ class Session(QObject):
     def _dress(self, layer: Layer) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
-        if ours is None or viewer is None or ours.get("role") == case_layers.FILLING:
+        if ours is None or viewer is None or ours.get("role") in _OWN:
             return
         derived.watch(layer, self._changed)
         if ours.get("role") == "image" and not _is_volume(layer):
