@@ -18,6 +18,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari import planes
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app.arriving import Arriving
 from napari_tcia.core.geometry import Affine
@@ -66,6 +67,7 @@ class FillingLayers(QObject):
         index = np.array(filling.array.shape) / 2
         index[0] = filling.start
         viewer.dims.set_point(range(3), tuple(layer.data_to_world(np.floor(index))))
+        planes.begin(viewer, filling.affine)
         if not empty:
             viewer.fit_to_view(layers=[layer])
         viewer.layers.selection.active = layer

@@ -16,7 +16,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_tcia._napari import derived, view
+from napari_tcia._napari import derived, planes, view
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.filling import FillingLayers
@@ -304,11 +304,11 @@ class Session(QObject):
         return ""
 
     def dress(self, layer: Layer) -> None:
-        """Take in a layer that has become an image of ours."""
-        self._dress(layer)
+        """Take in a layer that has become an image of ours; the plane stays."""
+        self._dress(layer, turn=False)
         self.refresh()
 
-    def _dress(self, layer: Layer) -> None:
+    def _dress(self, layer: Layer, turn: bool = True) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
         if ours is None or viewer is None or ours.get("role") in _OWN:
@@ -324,6 +324,8 @@ class Session(QObject):
             if ours not in others:  # a duplicate leaves the view where it is
                 world = layer.data_to_world(ours["first_index"])
                 viewer.dims.set_point(range(3), tuple(world))
+                if turn:
+                    planes.begin(viewer, np.asarray(ours["reference"]))
 
     def refresh(self) -> None:
         """Derive credit, view and panel from the layers present."""

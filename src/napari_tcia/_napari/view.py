@@ -14,8 +14,10 @@ from napari.components.overlays import TextOverlay
 from napari_tcia.core.geometry import (
     Affine,
     axis_letters,
+    direction_letters,
     image_number,
     index_to_patient,
+    main_axes,
     patient_to_index,
 )
 
@@ -51,7 +53,8 @@ def orientation(
     orientation : (depth, vertical, horizontal)
         For ``camera.orientation``.
     letters : dict
-        Letter per ``left``, ``right``, ``top``, ``bottom``.
+        Letters per ``left``, ``right``, ``top``, ``bottom``; more than one where the
+        volume lies across the patient.
     """
     vertical, horizontal = displayed[-2], displayed[-1]
     (depth,) = {0, 1, 2} - {vertical, horizontal}
@@ -60,22 +63,19 @@ def orientation(
     right = letters[horizontal][1] in "LPS"
 
     axes = affine[:3, :3].T
-    towards = np.cross(
-        axes[horizontal] * (1 if right else -1), axes[vertical] * (1 if up else -1)
-    )
-    low, high = letters[horizontal]
-    bottom, top = letters[vertical] if up else letters[vertical][::-1]
+    to_right = axes[horizontal] if right else -axes[horizontal]
+    to_top = axes[vertical] if up else -axes[vertical]
     return (
         (
-            "towards" if axes[depth] @ towards > 0 else "away",
+            "towards" if axes[depth] @ np.cross(to_right, to_top) > 0 else "away",
             "up" if up else "down",
             "right" if right else "left",
         ),
         {
-            "left": low if right else high,
-            "right": high if right else low,
-            "top": top,
-            "bottom": bottom,
+            "left": direction_letters(-to_right),
+            "right": direction_letters(to_right),
+            "top": direction_letters(to_top),
+            "bottom": direction_letters(-to_top),
         },
     )
 
@@ -119,7 +119,7 @@ def describe_position(
     scale = np.linalg.norm(world[:3, :3], axis=0)
     origin = (world[:3, :3] / scale).T @ world[:3, 3]
     patient = index_to_patient(world, (np.array(dims.point) - origin) / scale)[0]
-    main = int(np.abs(world[:3, axis]).argmax())
+    main = main_axes(world)[axis]
     place = f"{'xyz'[main]} {patient[main]:.1f} mm"
     stacked = own[:3, 0] / np.linalg.norm(own[:3, 0])
     if abs(stacked @ world[:3, axis]) > 0.999 * scale[axis]:

@@ -9,6 +9,7 @@ C.7.6.2.1.1). This is the convention of ``highdicom.Volume.affine``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 Affine = NDArray[np.float64]
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Per LPS axis: the letter of the negative and of the positive end."""
+_LEANING = float(np.sin(np.pi / 8))
 
 
 def make_affine(
@@ -104,18 +106,46 @@ def same_grid(first: Affine, second: Affine, shape: Sequence[int]) -> float:
     return float(np.abs(gap).max())
 
 
+def main_axes(affine: Affine) -> tuple[int, int, int]:
+    """Patient axis (0 x, 1 y, 2 z) that k, j and i follow most, each taken once.
+
+    For a volume that lies across the patient two of its axes may be nearest to one
+    and the same; then what all three share best decides.
+    """
+    cosines = np.abs(affine[:3, :3]) / np.asarray(spacing_of(affine))
+    best = max(
+        permutations(range(3)),
+        key=lambda axes: sum(cosines[axis, n] for n, axis in enumerate(axes)),
+    )
+    return best[0], best[1], best[2]
+
+
 def axis_letters(affine: Affine) -> tuple[tuple[str, str], ...]:
     """Patient letters at the low and high end of k, j and i.
 
-    The dominant LPS component of each axis decides; an axial CT gives
+    The LPS component of `main_axes` decides; an axial CT gives
     ``(("I", "S"), ("A", "P"), ("R", "L"))``.
     """
     letters = []
-    for axis in affine[:3, :3].T:
-        dominant = int(np.abs(axis).argmax())
-        low, high = _LETTERS[dominant]
-        letters.append((low, high) if axis[dominant] > 0 else (high, low))
+    for axis, main in zip(affine[:3, :3].T, main_axes(affine), strict=True):
+        low, high = _LETTERS[main]
+        letters.append((low, high) if axis[main] > 0 else (high, low))
     return tuple(letters)
+
+
+def direction_letters(direction: ArrayLike) -> str:
+    """Letters of where a direction in the patient leads, the nearest first.
+
+    One letter along an axis of the patient; another follows where the direction
+    leans to it by more than 22.5 degrees, as in "SA" (DICOM PS3.3 C.7.6.1.1.1).
+    """
+    cosines = np.asarray(direction, dtype=np.float64)
+    cosines = cosines / np.linalg.norm(cosines)
+    return "".join(
+        _LETTERS[axis][int(cosines[axis] > 0)]
+        for axis in np.argsort(-np.abs(cosines), kind="stable")
+        if abs(cosines[axis]) > _LEANING
+    )
 
 
 def image_number(k: int) -> int:
