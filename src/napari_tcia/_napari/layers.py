@@ -301,6 +301,7 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         choices=case.choices,
         place=case.place,
         padding=volume.padding,
+        window=window,
         **more,
     )
     return volume.array, kwargs, "image"

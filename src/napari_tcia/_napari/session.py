@@ -16,10 +16,18 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_tcia._napari import derived, planes, view
+from napari_tcia._napari import (
+    derived,
+    keys,
+    planes,
+    scrolling,
+    view,
+    windowing,
+)
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.filling import FillingLayers
+from napari_tcia._napari.slab import Slab
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
@@ -80,6 +88,9 @@ class Session(QObject):
         self.dialog: Any = None
         self.runner = TaskRunner(self)
         self.filling = FillingLayers(self)
+        self.slab = Slab(self)
+        self.box: Any = None
+        """Small dialog that is open, if any."""
         self._queue = QTimer(self)
         self._queue.setSingleShot(True)
         self._queue.setInterval(0)
@@ -92,6 +103,11 @@ class Session(QObject):
         viewer.dims.events.ndisplay.connect(self._in_3d)
         viewer.dims.events.point.connect(self._position)
         viewer.layers.selection.events.active.connect(self._reorient)
+        for turned in (viewer.dims.events.order, viewer.dims.events.ndisplay):
+            turned.connect(self.slab.apply)
+        keys.install(self, viewer)
+        scrolling.install(self, viewer)
+        viewer.mouse_drag_callbacks.append(partial(windowing.drag, self))
         self._greet(viewer.layers)
         self.refresh()
         _look_around()
@@ -346,7 +362,8 @@ class Session(QObject):
             self.citations.guard.start()
         self.layers_changed.emit()
 
-    def _world(self) -> Affine | None:
+    def world(self) -> Affine | None:
+        """Affine of the volume that set the world of what is looked at."""
         layer = self.image()
         if layer is None:
             viewer = self.viewer
@@ -357,7 +374,7 @@ class Session(QObject):
 
     def _reorient(self, event: Any = None) -> None:
         if self.viewer is not None:
-            view.orient(self.viewer, self._world())
+            view.orient(self.viewer, self.world())
             self._position()
 
     def _in_3d(self, event: Any = None) -> None:
@@ -368,6 +385,20 @@ class Session(QObject):
                 if words := agree.face_warning(self.services, self.provenances()):
                     show_warning(words)
 
+    def show_box(self, box: Any) -> None:
+        """Show a small dialog in place of the one that is open."""
+        if self.box is not None:
+            self.box.close()
+        self.box = box
+        box.finished.connect(lambda _: setattr(self, "box", None))
+        box.show()
+
+    def window(self) -> Any:
+        """The viewer's window as a parent for dialogs, None for a bare model."""
+        viewer = self.viewer
+        shown = viewer is not None and hasattr(viewer, "window")
+        return viewer.window._qt_window if shown else None
+
     def say_position(self) -> None:
         """Say where the picture lies, or how far it has come."""
         self._position()
@@ -377,14 +408,13 @@ class Session(QObject):
         if viewer is None:
             return
         text = self.filling.words(viewer.layers.selection.active)
-        world = self._world()
+        world = self.world()
         if layer is not None and world is not None:
             ours = case_layers.metadata_of(layer) or {}
             own = np.asarray(ours["affine"], dtype=np.float64)
             lines = [view.describe_position(viewer, world, own, ours["missing"])]
-            if ours["quantity"] == "HU":
-                low, high = layer.contrast_limits
-                lines.append(f"W {high - low:.0f}  L {(high + low) / 2:.0f}")
+            lines.append(windowing.words(*layer.contrast_limits, ours["quantity"]))
+            lines.append(self.slab.words(layer))
             if ours["verdict"] == "fail":
                 lines.append("Geometry failed its check: only to look at")
             text = "\n".join(line for line in lines if line)

@@ -9,6 +9,15 @@ Window = tuple[float, float]
 MEDIASTINUM: Window = (50.0, 350.0)
 SOFT_TISSUE: Window = (40.0, 400.0)
 """In HU."""
+PRESETS: dict[str, Window] = {
+    "mediastinum": MEDIASTINUM,
+    "soft tissue": SOFT_TISSUE,
+    "lung": (-600.0, 1500.0),
+    "liver": (30.0, 150.0),
+    "brain": (40.0, 80.0),
+    "bone": (400.0, 2000.0),
+}
+"""By name, in HU."""
 
 
 def first_window(volume: Volume, name: str) -> Window | None:
