@@ -18,6 +18,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 
 from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari import planes
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app.arriving import Arriving
 from napari_tcia.core.geometry import Affine
@@ -63,6 +64,7 @@ class FillingLayers(QObject):
         layer.get_status = partial(_status, layer)  # type: ignore[method-assign]
         self._arriving[layer] = one
         filling = one.filling
+        planes.begin(viewer, filling.affine)
         index = np.array(filling.array.shape) / 2
         index[0] = filling.place(filling.first)
         viewer.dims.set_point(range(3), tuple(layer.data_to_world(np.floor(index))))

@@ -16,7 +16,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_tcia._napari import derived, view
+from napari_tcia._napari import derived, planes, readout, view
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.citations import CitationKeeper
 from napari_tcia._napari.filling import FillingLayers
@@ -90,6 +90,7 @@ class Session(QObject):
         viewer.dims.events.ndisplay.connect(self._in_3d)
         viewer.dims.events.point.connect(self._position)
         viewer.layers.selection.events.active.connect(self._reorient)
+        readout.follow(viewer, self.image)
         self._greet(viewer.layers)
         self.refresh()
         _look_around()
@@ -217,9 +218,7 @@ class Session(QObject):
         first = self._pending.pop(0)
         if isinstance(first, Case):
             # Only now: the case before it may have set the world of its frame.
-            reference, issues = case_layers.reference_for(
-                viewer.layers, first.volume.provenance
-            )
+            reference, issues = case_layers.reference_for(viewer.layers, first.volume)
             image, *others = case_layers.layer_data(first, reference)
             self._pending[:0] = others
             if issues:
@@ -303,10 +302,10 @@ class Session(QObject):
 
     def dress(self, layer: Layer) -> None:
         """Take in a layer that has become an image of ours."""
-        self._dress(layer)
+        self._dress(layer, turned=True)
         self.refresh()
 
-    def _dress(self, layer: Layer) -> None:
+    def _dress(self, layer: Layer, turned: bool = False) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
         if ours is None or viewer is None or ours.get("role") == case_layers.FILLING:
@@ -318,8 +317,10 @@ class Session(QObject):
         if ours.get("role") == "image":
             layer.events.contrast_limits.connect(self._position)
             view.prepare(viewer)
-            others = (case_layers.metadata_of(o) for o in self.ours() if o is not layer)
+            others = [case_layers.metadata_of(o) for o in self.ours() if o is not layer]
             if ours not in others:  # a duplicate leaves the view where it is
+                if not turned:
+                    planes.begin(viewer, ours["reference"], others)
                 world = layer.data_to_world(ours["first_index"])
                 viewer.dims.set_point(range(3), tuple(world))
 
@@ -377,7 +378,11 @@ class Session(QObject):
         if layer is not None and world is not None:
             ours = case_layers.metadata_of(layer) or {}
             own = np.asarray(ours["affine"], dtype=np.float64)
-            lines = [view.describe_position(viewer, world, own, ours["missing"])]
+            lines = [
+                view.describe_position(
+                    viewer, world, own, ours["missing"], len(layer.data)
+                )
+            ]
             if ours["quantity"] == "HU":
                 low, high = layer.contrast_limits
                 lines.append(f"W {high - low:.0f}  L {(high + low) / 2:.0f}")

@@ -8,6 +8,7 @@ C.7.6.2.1.1). This is the convention of ``highdicom.Volume.affine``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 Affine = NDArray[np.float64]
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Per LPS axis: the letter of the negative and of the positive end."""
+_ASIDE = 0.1
+"""Share of a voxel by which a corner may be off where two grids count as parallel."""
 
 
 def make_affine(
@@ -97,6 +100,34 @@ def relative_transform(reference: Affine, affine: Affine) -> Affine:
     return np.asarray(world @ np.linalg.inv(reference) @ affine)
 
 
+def parallel_transform(
+    reference: Affine, affine: Affine, shape: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Scale and translate that bring a volume into the world that `reference` set.
+
+    Returns
+    -------
+    scale, translate : tuple of 3 float
+        For (k, j, i), mm; a scale is negative where the two run against each
+        other. None where axes are turned, swapped or sheared against those of the
+        reference by more than a tenth of a voxel at a corner: scale and translate
+        alone would then put the volume where it is not.
+    """
+    world = relative_transform(reference, affine)
+    scale = np.diag(world)[:3]
+    turned = world[:3, :3] - np.diag(scale)
+    middle = (np.asarray(shape, dtype=np.float64) - 1) / 2
+    voxel = min(*spacing_of(reference), *spacing_of(affine))
+    # Without its diagonal the volume is no parallel one, however small it is.
+    if np.abs(scale).min() < _ASIDE * voxel:
+        return None
+    if (np.abs(turned) @ middle).max() > _ASIDE * voxel:
+        return None
+    # What is left of a rotation (rounding of the header) is shared by both ends.
+    translate = world[:3, 3] + turned @ middle
+    return tuple(map(float, scale)), tuple(map(float, translate))
+
+
 def same_grid(first: Affine, second: Affine, shape: Sequence[int]) -> float:
     """Largest distance in mm between equal indices of two grids of one shape."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(3, -1).T
@@ -104,17 +135,29 @@ def same_grid(first: Affine, second: Affine, shape: Sequence[int]) -> float:
     return float(np.abs(gap).max())
 
 
+def patient_axes(affine: Affine) -> tuple[int, ...]:
+    """Axis of the patient (0 x, 1 y, 2 z) that k, j and i follow; each once.
+
+    The assignment with the least turning: that of an oblique volume of 45 degrees
+    has a plane of each name, too.
+    """
+    share = np.abs(affine[:3, :3]) / np.asarray(spacing_of(affine))
+    return max(
+        itertools.permutations(range(3)),
+        key=lambda axes: float(share[list(axes), range(3)].sum()),
+    )
+
+
 def axis_letters(affine: Affine) -> tuple[tuple[str, str], ...]:
     """Patient letters at the low and high end of k, j and i.
 
-    The dominant LPS component of each axis decides; an axial CT gives
+    The axis of the patient that each follows decides; an axial CT gives
     ``(("I", "S"), ("A", "P"), ("R", "L"))``.
     """
     letters = []
-    for axis in affine[:3, :3].T:
-        dominant = int(np.abs(axis).argmax())
-        low, high = _LETTERS[dominant]
-        letters.append((low, high) if axis[dominant] > 0 else (high, low))
+    for axis, followed in zip(affine[:3, :3].T, patient_axes(affine), strict=True):
+        low, high = _LETTERS[followed]
+        letters.append((low, high) if axis[followed] > 0 else (high, low))
     return tuple(letters)
 
 
