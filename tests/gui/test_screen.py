@@ -7,6 +7,7 @@ does, and looked for in pictures of the canvas.
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -15,11 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QEnterEvent, QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from dicom_factory import Stack
 from napari_tcia._napari import planes
+from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import session_for
+from napari_tcia.app.assemble import Case
+from napari_tcia.core.image import LabelSet, Segment
+from napari_tcia.volume import read_volume
 
 ORGANS = {
     # centre in LPS mm; value
@@ -275,3 +284,223 @@ def in_3d(viewer, image, one: Body, world, plane: str) -> None:
     far = at(before, picture(viewer))
     assert abs(far - both) > 5, f"{plane}: {before} hides nothing"
     image.data = whole
+
+
+def shown_alone(viewer, image) -> None:
+    for layer in viewer.layers:
+        layer.visible = layer is image
+
+
+THICK = {"spacing": (5.0, 1.0, 1.0), "shape": (10, 52, 56)}
+PRONE = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
+SUPINE_BACKWARDS = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("plane", list(planes.PLANES))
+@pytest.mark.parametrize("orientation", [AXIAL, PRONE, SUPINE_BACKWARDS])
+def test_series_of_one_frame_coincide(viewer, opened, tmp_path, orientation, plane):
+    """Thin and thick, another field of view, axes that run the other way."""
+    thin = body(tmp_path / "thin")
+    thick = body(tmp_path / "thick", orientation, series="2", **THICK)
+    first, second = opened(thin), opened(thick)
+    assert first.visible
+    assert not notification_manager.records
+    planes.show(viewer, world_of(first), plane)
+    depth, *across = SCREEN[plane]
+    for organ in ORGANS:
+        look_at(viewer, first, np.array(ORGANS[organ][0]))
+        places = []
+        for image, one in ((first, thin), (second, thick)):
+            shown_alone(viewer, image)
+            # The organ in the slice that each shows, by SimpleITK, and by the screen.
+            points = one.points(organ)
+            levels = points[:, depth]
+            nearest = levels[np.abs(levels - ORGANS[organ][0][depth]).argmin()]
+            middle = points[np.abs(levels - nearest) < 1e-3].mean(axis=0)
+            inward = np.array([sign * middle[axis] for axis, sign in across])
+            found = middle_of(picture(viewer), organ)
+            places.append(found / viewer.scene.camera.zoom - inward)
+        # Both have the patient's origin at one pixel, to a fifth of a millimetre.
+        assert np.abs(places[0] - places[1]).max() < 0.2, organ
+
+
+def test_labels_of_a_coarser_grid_lie_on_their_organ(viewer, opened, tmp_path):
+    thin = body(tmp_path / "thin")
+    thick = body(tmp_path / "thick", series="2", **THICK)
+    image = opened(thin)
+    volume = read_volume(thick.folder)
+    labels = LabelSet(
+        (volume.array == ORGANS["liver"][1]).astype(np.uint8),
+        (Segment(1, "liver"),),
+        "liver",
+        "seg",
+        volume.provenance,
+    )
+    _, issues = add_case(viewer, Case("thick", volume, labels=(labels,)))
+    assert issues == ()
+    drawn = viewer.layers["Nodes (reference)"]
+    drawn.contour, drawn.opacity = 0, 1.0
+    drawn.colormap = DirectLabelColormap(
+        color_dict={None: "transparent", 0: "transparent", 1: "white"}
+    )
+    for plane in planes.PLANES:
+        planes.show(viewer, world_of(image), plane)
+        look_at(viewer, image, np.array(ORGANS["liver"][0]))
+        shown_alone(viewer, image)
+        organ = middle_of(picture(viewer), "liver")
+        shown_alone(viewer, drawn)
+        label = np.argwhere(picture(viewer) == 255)[:, ::-1].mean(axis=0)
+        apart = np.abs(organ - label) / viewer.scene.camera.zoom
+        half = (
+            0.5
+            * np.array(THICK["spacing"])[list(planes.order_of(world_of(image), plane))]
+        )
+        assert (apart < half[:0:-1]).all(), plane
+
+
+@pytest.mark.parametrize("degrees", [10.0, 30.0, 44.0])
+def test_an_oblique_series_is_shown_as_it_was_cut(viewer, opened, tmp_path, degrees):
+    """Organs are where SimpleITK's indices say, without a warning of napari."""
+    one = body(tmp_path / "oblique", turned(degrees), (2.0, 1.25, 1.25), (28, 44, 44))
+    image = opened(one)
+    world = world_of(image)
+    size = np.array(one.image.GetSize())[::-1]
+    for plane in planes.PLANES:
+        planes.show(viewer, world, plane)
+        assert letters(viewer) == LETTERS[plane]
+        depth, down, right = viewer.dims.order
+        for organ, (centre, _) in ORGANS.items():
+            at = one.image.TransformPhysicalPointToContinuousIndex(centre)[::-1]
+            look_at(viewer, image, np.array(centre))
+            seen = picture(viewer)
+            low, high = frame_of(seen)
+            # Letters say which end of each axis is up and which is right.
+            turn = [str(word) for word in viewer.scene.camera.orientation[1:]]
+            share = (np.array(at) + 0.5) / size
+            wanted = np.array(
+                [
+                    share[right] if turn[1] == "right" else 1 - share[right],
+                    share[down] if turn[0] == "down" else 1 - share[down],
+                ]
+            )
+            found = (middle_of(seen, organ) + 0.5 - low) / (high - low)
+            assert np.abs(found - wanted).max() < 0.6 / size.min(), (plane, organ)
+            assert abs(at[depth] - round(at[depth])) <= 0.5
+
+
+@pytest.mark.parametrize("kind", ["oblique", "coronal", "tilted"])
+def test_another_plane_of_the_same_frame_steps_aside(viewer, opened, tmp_path, kind):
+    first = opened(body(tmp_path / "first"))
+    orientation = {"oblique": turned(3.0), "coronal": (1.0, 0, 0, 0, 0, -1.0)}
+    more = {"shear": (0.0, 0.2)} if kind == "tilted" else {}
+    other = body(tmp_path / "other", orientation.get(kind, AXIAL), series="2", **more)
+    notification_manager.records.clear()
+    second = opened(other)
+    assert [first.visible, second.visible] == [False, True]
+    said = " ".join(record.message for record in notification_manager.records)
+    assert "cut in another direction" in said
+    assert "hidden" in said
+    assert letters(viewer) == LETTERS["coronal" if kind == "coronal" else "axial"]
+    # A third one, parallel to the first, has its place beside it all the same.
+    third = opened(body(tmp_path / "third", series="3", **THICK))
+    assert np.array_equal(world_of(third), world_of(first))
+
+
+def hover(viewer, qtbot, pixel) -> str:
+    """Move the mouse to a pixel of the canvas; the read-out that comes."""
+    canvas = viewer.window._qt_viewer.canvas
+    at = QPointF(*(float(int(n)) for n in pixel))
+    QApplication.sendEvent(canvas.native, QEnterEvent(at, at, at))
+
+    def moved():
+        # As a hand does, again and again: vispy drops what comes within 10 ms.
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            at,
+            QPointF(canvas.native.mapToGlobal(at.toPoint())),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(canvas.native, event)
+        wanted = canvas._map_canvas2world((at.x(), at.y()), canvas.view)
+        return np.allclose(viewer.cursor.position, wanted, atol=1e-6)
+
+    qtbot.waitUntil(moved)
+    shown = viewer.canvas.overlays.get("napari_tcia_readout")
+    return shown.text if shown is not None and shown.visible else ""
+
+
+READ = re.compile(
+    r"k (\d+) \(image (\d+)\)   (-?\d+) HU\n"
+    r"x (-?[\d.]+)  y (-?[\d.]+)  z (-?[\d.]+) mm LPS"
+)
+
+
+@pytest.mark.parametrize("kind", ["axial", "sagittal", "oblique", "tilted", "second"])
+def test_what_is_under_the_cursor(viewer, qtbot, opened, tmp_path, kind):
+    orientation = {"sagittal": (0, -1.0, 0, 0, 0, -1.0), "oblique": turned(25.0)}
+    more = {"shear": (0.1, 0.2)} if kind == "tilted" else {}
+    one = body(tmp_path / "one", orientation.get(kind, AXIAL), **more)
+    image = opened(one)
+    if kind == "second":
+        one = body(tmp_path / "two", PRONE, series="2", **THICK)
+        image = opened(one)
+    affine = one.stack.affine
+    for plane in planes.PLANES:
+        planes.show(viewer, world_of(image), plane)
+        for organ, (centre, value) in ORGANS.items():
+            look_at(viewer, image, np.array(centre))
+            # Away from the middle, so that no two coordinates are alike.
+            pixel = np.rint(middle_of(picture(viewer), organ)) + np.array([9, -6])
+            text = hover(viewer, qtbot, pixel)
+            said = READ.fullmatch(text)
+            assert said, f"{plane}, {organ}: {text!r}"
+            k, number, read, x, y, z = said.groups()
+            assert int(read) == value
+            assert int(number) == int(k) + 1
+            place = np.array([float(n) for n in (x, y, z)])
+            assert np.linalg.norm(place - centre) < RADIUS + 2
+            if kind == "tilted":  # SimpleITK straightens it, silently
+                index = np.linalg.solve(affine, [*place, 1])[:3]
+            else:
+                find = one.image.TransformPhysicalPointToContinuousIndex
+                index = np.array(find(place.tolist()))[::-1]
+                voxel = [int(n) for n in np.rint(index)[::-1]]
+                assert one.image.GetPixel(voxel) == value
+            assert round(index[0]) == int(k)
+            # The cursor itself: to the tenth of a millimetre that is written.
+            under = np.array(image.world_to_data(viewer.cursor.position))
+            aside = [axis for axis in range(3) if axis in viewer.dims.displayed]
+            apart = (under - index) * np.array(one.stack.spacing)
+            assert np.abs(apart[aside]).max() < 0.15
+        assert hover(viewer, qtbot, (2, 2)) == "", "outside of the picture"
+
+
+def test_the_wheel_moves_the_slice_below_a_cursor_that_rests(
+    viewer, qtbot, opened, tmp_path
+):
+    image = opened(body(tmp_path / "one"))
+    look_at(viewer, image, np.array(ORGANS["head"][0]))
+    pixel = middle_of(picture(viewer), "head")
+    assert "   300 HU" in hover(viewer, qtbot, pixel)
+    k = viewer.dims.current_step[0]
+    viewer.dims.set_current_step(0, k - 8)
+    text = viewer.canvas.overlays["napari_tcia_readout"].text
+    assert text.startswith(f"k {k - 8} (image {k - 7})   0 HU")
+    canvas = viewer.window._qt_viewer.canvas.native
+    QApplication.sendEvent(canvas, QEvent(QEvent.Type.Leave))
+    assert not viewer.canvas.overlays["napari_tcia_readout"].visible
+
+
+def test_a_missing_slice_and_numbers_that_are_no_hu(viewer, qtbot, opened, tmp_path):
+    one = body(tmp_path / "gap", slope=None, intercept=None)
+    sorted(one.folder.iterdir())[9].unlink()
+    image = opened(one)
+    look_at(viewer, image, np.array(ORGANS["liver"][0]))
+    k = viewer.dims.current_step[0]
+    pixel = middle_of(picture(viewer), "liver")
+    assert "   1000 stored values\n" in hover(viewer, qtbot, pixel)
+    viewer.dims.set_current_step(0, 9)
+    assert "k 9 (image 10)   slice missing\n" in hover(viewer, qtbot, pixel)
+    assert k != 9
