@@ -504,3 +504,21 @@ def test_a_missing_slice_and_numbers_that_are_no_hu(viewer, qtbot, opened, tmp_p
     viewer.dims.set_current_step(0, 9)
     assert "k 9 (image 10)   slice missing\n" in hover(viewer, qtbot, pixel)
     assert k != 9
+
+
+@pytest.mark.parametrize(
+    ("patient", "header", "limits"),
+    [
+        ("MED_LYMPH_001", {}, (-125, 225)),
+        ("ABD_LYMPH_001", {}, (-160, 240)),
+        ("ABD_LYMPH_001", {"WindowCenter": "-600", "WindowWidth": "1500"}, None),
+    ],
+)
+def test_first_window_of_files(viewer, qtbot, tmp_path, patient, header, limits):
+    """350/50 for the mediastinum, 400/40 for the abdomen, the header's own first."""
+    one = body(tmp_path, patient=patient)
+    one.stack.extra = USUAL | header
+    one.stack.write(tmp_path)
+    session_for(viewer).open(tmp_path)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    assert tuple(viewer.layers[0].contrast_limits) == (limits or (-1350, 150))
