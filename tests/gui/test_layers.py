@@ -12,6 +12,7 @@ from napari.layers import Layer
 
 from napari_tcia._napari import layers as case_layers
 from napari_tcia.core.geometry import index_to_patient
+from napari_tcia.errors import GeometryMismatch
 
 
 def _by_name(case, reference=None):
@@ -60,17 +61,51 @@ def test_every_layer_is_in_mm_with_the_same_axes(case):
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_second_volume_of_the_same_frame_meets_the_first(case, flip):
     first = case.volume.affine
-    turned = first.copy()  # sagittal: k along x, j along z, i along y
-    turned[:3, :3] = np.column_stack(
-        [[0.9, 0, 0], [0, 0, -1.1 if flip else 1.1], [0, 1.3, 0]]
-    )
-    turned[:3, 3] += (3.0, -7.0, 11.0)
-    volume = dataclasses.replace(case.volume, affine=turned)
+    sign = -1 if flip else 1  # prone: rows and columns run the other way
+    second = first.copy()
+    second[:3, :3] = first[:3, :3] * np.array([0.9, 1.1 * sign, 1.3 * sign])
+    second[:3, 3] += (3.0, -7.0, 11.0)
+    volume = dataclasses.replace(case.volume, affine=second)
     other = dataclasses.replace(case, volume=volume, labels=(), points=None, nodes=())
     (image,) = _by_name(other, first).values()
     index = (4, 7, 9)
     z, y, x = image.data_to_world(index)
-    assert np.allclose((x, y, z), index_to_patient(turned, index)[0])
+    assert np.allclose((x, y, z), index_to_patient(second, index)[0])
+
+
+@pytest.mark.parametrize("turn", ["coronal", "oblique", "tilted"])
+def test_a_volume_cut_in_another_direction_sets_its_own_world(case, turn):
+    affine = case.volume.affine.copy()
+    if turn == "coronal":
+        affine[:3, :3] = affine[:3, [1, 0, 2]]
+    elif turn == "oblique":
+        c, s = np.cos(0.02), np.sin(0.02)
+        affine[:3, :3] = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ affine[:3, :3]
+    else:
+        affine[1, 0] += 0.1
+    origin = dataclasses.replace(case.volume.provenance, series_uid="61.7.0.999.9.3")
+    volume = dataclasses.replace(case.volume, affine=affine, provenance=origin)
+    viewer = ViewerModel()
+    case_layers.add_case(viewer, case)
+    reference, issues = case_layers.reference_for(viewer.layers, volume)
+    assert reference is None
+    assert [issue.code for issue in issues] == ["other_plane"]
+    with pytest.raises(GeometryMismatch):
+        case_layers.layer_data(
+            dataclasses.replace(case, volume=volume), case.volume.affine
+        )
+
+
+def test_rounding_of_a_header_is_no_other_direction(case):
+    """Cosines of six digits: a corner moves by hundredths of a voxel."""
+    affine = case.volume.affine.copy()
+    affine[:3, :3] += 1e-6
+    volume = dataclasses.replace(case.volume, affine=affine)
+    viewer = ViewerModel()
+    case_layers.add_case(viewer, case)
+    reference, issues = case_layers.reference_for(viewer.layers, volume)
+    assert issues == ()
+    assert reference is not None
 
 
 def test_another_frame_of_reference_is_not_overlaid_without_a_word(case):
@@ -92,7 +127,8 @@ def test_the_same_frame_is_recognised_by_uid(case):
     viewer = ViewerModel()
     case_layers.add_case(viewer, case)
     other = dataclasses.replace(case.volume.provenance, series_uid="61.7.0.999.9.2")
-    reference, issues = case_layers.reference_for(viewer.layers, other)
+    volume = dataclasses.replace(case.volume, provenance=other)
+    reference, issues = case_layers.reference_for(viewer.layers, volume)
     assert issues == ()
     assert np.array_equal(reference, case.volume.affine)
 

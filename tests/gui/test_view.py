@@ -81,10 +81,10 @@ def test_position_reads_as_people_say_it(case):
     viewer.dims.set_point(range(3), tuple(image.data_to_world((7, 10, 10))))
     z = case.volume.affine[2] @ (7, 10, 10, 1)
     text = viewer.canvas.overlays["napari_tcia_position"].text
-    assert text == f"k 7 (image 8), z {z:.1f} mm\nW 350  L 50"
+    assert text == f"k 7 (image 8), z {z:.1f} mm\nW 350  L 50  mediastinum"
     image.contrast_limits = (-1350, 150)
     text = viewer.canvas.overlays["napari_tcia_position"].text
-    assert text.endswith("W 1500  L -600")
+    assert text.endswith("W 1500  L -600  lung")
 
 
 def test_scale_bar_and_first_slice(case):
@@ -156,3 +156,15 @@ def test_a_duplicate_leaves_the_view_where_it_is(case):
     viewer.dims.set_current_step(0, 2)
     viewer.layers.append(Layer.create(*image.as_layer_data_tuple()))
     assert viewer.dims.current_step[0] == 2
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_jump_has_its_place_in_the_middle_in_every_plane(case, order):
+    viewer = ViewerModel()
+    session_for(viewer)
+    (image, *_), _ = add_case(viewer, case)
+    viewer.dims.order = order
+    world = tuple(image.data_to_world((7, 20, 60)))
+    view.jump(viewer, world)
+    assert np.allclose(viewer.scene.camera.center[-2:], [world[a] for a in order[1:]])
+    assert np.allclose(viewer.dims.point, world)

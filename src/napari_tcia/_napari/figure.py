@@ -95,7 +95,7 @@ def _words(viewer: Viewer) -> tuple[str, tuple[str, ...]]:
     found = Provenance.from_dict(ours)
     own = np.asarray(ours["affine"], dtype=np.float64)
     world = np.asarray(ours["reference"], dtype=np.float64)
-    place = view.describe_position(viewer, world, own, ours["missing"])
+    place = view.describe_position(viewer, world, own, ours["missing"], len(image.data))
     low, high = (float(v) for v in image.contrast_limits)
     window = ((high + low) / 2, high - low) if ours["quantity"] == "HU" else None
     place = place or "3D rendering"

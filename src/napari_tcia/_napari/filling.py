@@ -64,6 +64,7 @@ class FillingLayers(QObject):
         layer.get_status = partial(_status, layer)  # type: ignore[method-assign]
         self._arriving[layer] = one
         filling = one.filling
+        planes.begin(viewer, filling.affine)
         index = np.array(filling.array.shape) / 2
         index[0] = filling.start
         viewer.dims.set_point(range(3), tuple(layer.data_to_world(np.floor(index))))

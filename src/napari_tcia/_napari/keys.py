@@ -54,7 +54,6 @@ def _plane(name: str) -> Action:
         world, viewer = session.world(), session.viewer
         if world is not None and viewer is not None:
             planes.show(viewer, world, name)
-            viewer.fit_to_view()
 
     return turn
 

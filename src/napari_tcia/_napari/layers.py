@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,18 @@ from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
 from napari_tcia.core.colours import colour_of
-from napari_tcia.core.geometry import Affine, display_transform, relative_transform
-from napari_tcia.core.image import Check, Choices, LabelSet, NodeRow, PointSet, worst
+from napari_tcia.core.geometry import Affine, display_transform, parallel_transform
+from napari_tcia.core.image import (
+    Check,
+    Choices,
+    LabelSet,
+    NodeRow,
+    PointSet,
+    Volume,
+    worst,
+)
 from napari_tcia.core.model import Issue, Provenance, to_json
+from napari_tcia.errors import GeometryMismatch
 
 KEY = "napari_tcia"
 """Where provenance lives in ``layer.metadata``."""
@@ -37,19 +46,22 @@ BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
 
 
 def reference_for(
-    layers: Iterable[Layer], provenance: Provenance
+    layers: Iterable[Layer], volume: Volume
 ) -> tuple[Affine | None, tuple[Issue, ...]]:
-    """The world that layers already set for the patient frame of a volume.
+    """The world that layers already set, where a volume has a place in it.
 
     Returns
     -------
     affine : (4, 4) float64 or None
-        Affine of the volume that set the world of the same frame of
-        reference; None when this volume sets its own.
+        Affine of the volume that set a world of the same frame of reference, to
+        whose axes this one is parallel; None when this volume sets its own.
     issues : tuple of Issue
-        A word when volumes of another frame are open: positions in different
-        frames cannot be compared.
+        A word when the open volumes are cut in another direction (napari lays only
+        parallel grids over each other without resampling) or are of another
+        frame: positions in different frames cannot be compared.
     """
+    provenance = volume.provenance
+    turned: list[str] = []
     others: list[str] = []
     for layer in layers:
         ours = metadata_of(layer)
@@ -58,9 +70,22 @@ def reference_for(
         frame = ours.get("frame_of_reference_uid", "")
         same_series = ours.get("series_uid") == provenance.series_uid
         if same_series or (frame and frame == provenance.frame_of_reference_uid):
-            return np.asarray(ours["reference"], dtype=np.float64), ()
-        if layer.name not in others:
+            reference = np.asarray(ours["reference"], dtype=np.float64)
+            if parallel_transform(reference, volume.affine, volume.shape):
+                return reference, ()
+            turned.append(layer.name)
+        elif layer.name not in others:
             others.append(layer.name)
+    if turned:
+        return None, (
+            Issue(
+                "warn",
+                "other_plane",
+                "Shown by itself: its slices are cut in another direction than those "
+                f"of {turned[0]}, and only resampling could lay one over the other.",
+                {"layers": turned},
+            ),
+        )
     if not others:
         return None, ()
     return None, (
@@ -120,9 +145,10 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     -----
     A volume lies in its own index frame: scale (spacing, mm) and translate,
     so that the world of an axial CT is (z, y, x) of the patient. One that
-    shares the frame of another volume gets its affine relative to it.
+    shares the frame of another volume, and is parallel to it, is placed relative
+    to it; `reference_for` says which.
     """
-    placed = _placement(case.volume.affine, reference)
+    placed = _placement(case.volume.affine, reference, case.volume.shape)
     reference = case.volume.affine if reference is None else reference
     layers: list[LayerTuple] = [_image(case, placed, reference)]
     for number, labels in enumerate(case.labels):
@@ -170,7 +196,7 @@ def filling_data(one: Arriving) -> LayerTuple:
             seems=filling.affine,
             range=(-1350.0, 3071.0) if filling.quantity == "HU" else (),
         ),
-        **_placement(filling.affine, None),
+        **_placement(filling.affine, None, filling.array.shape),
     }
     return filling.array, kwargs, "image"
 
@@ -184,7 +210,7 @@ def saved_data(saved: Saved, reference: Affine | None = None) -> list[LayerTuple
     case = Case(saved.name, saved.volume)
     if saved.labels is None and saved.points is None:
         return layer_data(case, reference)
-    placed = _placement(saved.volume.affine, reference)
+    placed = _placement(saved.volume.affine, reference, saved.volume.shape)
     if saved.labels is not None:
         layer = _labels(case, saved.labels, saved.name, True, placed)
     else:
@@ -218,7 +244,7 @@ def add_case(viewer: Any, case: Case) -> tuple[list[Layer], tuple[Issue, ...]]:
     issues : tuple of Issue
         Those of the case and of its place beside what is open already.
     """
-    reference, issues = reference_for(viewer.layers, case.volume.provenance)
+    reference, issues = reference_for(viewer.layers, case.volume)
     added = [add_layer(viewer, data) for data in layer_data(case, reference)]
     return added, case.issues + issues
 
@@ -246,17 +272,24 @@ def dress(layer: Any, layers: Iterable[Layer]) -> None:
                 layer.contour = 2
 
 
-def _placement(affine: Affine, reference: Affine | None) -> dict[str, Any]:
+def _placement(
+    affine: Affine, reference: Affine | None, shape: Sequence[int]
+) -> dict[str, Any]:
     common: dict[str, Any] = {"units": ("mm",) * 3, "axis_labels": ("z", "y", "x")}
-    if reference is not None:
-        world = relative_transform(reference, affine)
-        scale = np.diag(world)[:3]
-        aligned = np.allclose(world[:3, :3], np.diag(scale), atol=1e-6)
-        if not (aligned and (scale > 0).all()):
-            return {"affine": world, **common}
-        return {"scale": tuple(scale), "translate": tuple(world[:3, 3]), **common}
-    scale, translate = display_transform(affine)
-    return {"scale": scale, "translate": translate, **common}
+    if reference is None:
+        scale, translate = display_transform(affine)
+        return {"scale": scale, "translate": translate, **common}
+    placed = parallel_transform(reference, affine, shape)
+    if placed is None:
+        # napari would draw it straight all the same, in the wrong place.
+        raise GeometryMismatch("The two volumes are cut in different directions.")
+    if min(placed[0]) > 0:
+        return {"scale": placed[0], "translate": placed[1], **common}
+    # A scale stays positive; what runs backwards is said by the affine.
+    against = np.diag([*placed[0], 1.0])
+    against[:3, 3] = placed[1]
+    still = {"scale": (1.0,) * 3, "translate": (0.0,) * 3}
+    return {**still, "affine": against, **common}
 
 
 def _metadata(provenance: Provenance, role: str, **more: Any) -> dict[str, Any]:

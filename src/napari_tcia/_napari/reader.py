@@ -61,7 +61,7 @@ def read(path: PathOrPaths) -> list[Any]:
     layers: list[Any] = []
     words = list(state.doubts(cases))
     for case in cases:
-        reference, issues = reference_for(placed, case.volume.provenance)
+        reference, issues = reference_for(placed, case.volume)
         words += [issue.message for issue in issues]
         data = layer_data(case, reference)
         placed.append(SimpleNamespace(**data[0][1]))
@@ -90,7 +90,7 @@ def read_saved(path: PathOrPaths) -> list[Any]:
     layers: list[Any] = []
     for one in [path] if isinstance(path, str) else path:
         saved = open_saved(services_of(viewer), Path(one))
-        reference, _ = reference_for(placed, saved.volume.provenance)
+        reference, _ = reference_for(placed, saved.volume)
         data = saved_data(saved, reference)
         placed.append(SimpleNamespace(**data[0][1]))
         layers += data

@@ -20,6 +20,7 @@ from napari_tcia._napari import (
     derived,
     keys,
     planes,
+    readout,
     scrolling,
     view,
     windowing,
@@ -108,6 +109,7 @@ class Session(QObject):
         keys.install(self, viewer)
         scrolling.install(self, viewer)
         viewer.mouse_drag_callbacks.append(partial(windowing.drag, self))
+        readout.follow(viewer, self.image)
         self._greet(viewer.layers)
         self.refresh()
         _look_around()
@@ -235,9 +237,7 @@ class Session(QObject):
         first = self._pending.pop(0)
         if isinstance(first, Case):
             # Only now: the case before it may have set the world of its frame.
-            reference, issues = case_layers.reference_for(
-                viewer.layers, first.volume.provenance
-            )
+            reference, issues = case_layers.reference_for(viewer.layers, first.volume)
             image, *others = case_layers.layer_data(first, reference)
             self._pending[:0] = others
             if issues:
@@ -321,10 +321,10 @@ class Session(QObject):
 
     def dress(self, layer: Layer) -> None:
         """Take in a layer that has become an image of ours; the plane stays."""
-        self._dress(layer, turn=False)
+        self._dress(layer, turned=True)
         self.refresh()
 
-    def _dress(self, layer: Layer, turn: bool = True) -> None:
+    def _dress(self, layer: Layer, turned: bool = False) -> None:
         ours = case_layers.metadata_of(layer)
         viewer = self.viewer
         if ours is None or viewer is None or ours.get("role") in _OWN:
@@ -336,12 +336,12 @@ class Session(QObject):
         if ours.get("role") == "image":
             layer.events.contrast_limits.connect(self._position)
             view.prepare(viewer)
-            others = (case_layers.metadata_of(o) for o in self.ours() if o is not layer)
+            others = [case_layers.metadata_of(o) for o in self.ours() if o is not layer]
             if ours not in others:  # a duplicate leaves the view where it is
+                if not turned:
+                    planes.begin(viewer, ours["reference"], others)
                 world = layer.data_to_world(ours["first_index"])
                 viewer.dims.set_point(range(3), tuple(world))
-                if turn:
-                    planes.begin(viewer, np.asarray(ours["reference"]))
 
     def refresh(self) -> None:
         """Derive credit, view and panel from the layers present."""
@@ -412,7 +412,11 @@ class Session(QObject):
         if layer is not None and world is not None:
             ours = case_layers.metadata_of(layer) or {}
             own = np.asarray(ours["affine"], dtype=np.float64)
-            lines = [view.describe_position(viewer, world, own, ours["missing"])]
+            lines = [
+                view.describe_position(
+                    viewer, world, own, ours["missing"], len(layer.data)
+                )
+            ]
             lines.append(windowing.words(*layer.contrast_limits, ours["quantity"]))
             lines.append(self.slab.words(layer))
             if ours["verdict"] == "fail":

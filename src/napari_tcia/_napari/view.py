@@ -95,7 +95,7 @@ def orient(viewer: Any, affine: Affine | None) -> None:
 
 
 def describe_position(
-    viewer: Any, world: Affine, own: Affine, missing: Sequence[int] = ()
+    viewer: Any, world: Affine, own: Affine, missing: Sequence[int], slices: int
 ) -> str:
     """Where the slice lies, in the words of a reading room.
 
@@ -110,6 +110,8 @@ def describe_position(
         Affine of the volume that is looked at.
     missing : sequence of int
         Its slices that are blank because they were not there.
+    slices : int
+        How many it has; beyond them the place alone is said.
     """
     dims = viewer.dims
     if dims.ndim != 3 or dims.ndisplay != 2:
@@ -120,13 +122,16 @@ def describe_position(
     origin = (world[:3, :3] / scale).T @ world[:3, 3]
     patient = index_to_patient(world, (np.array(dims.point) - origin) / scale)[0]
     main = main_axes(world)[axis]
-    place = f"{'xyz'[main]} {patient[main]:.1f} mm"
     stacked = own[:3, 0] / np.linalg.norm(own[:3, 0])
-    if abs(stacked @ world[:3, axis]) > 0.999 * scale[axis]:
-        k = round(float(patient_to_index(own, patient)[0, 0]))
-        place = f"k {k} (image {image_number(k)}), {place}"
-        place += ", slice missing" if k in missing else ""
-    return place
+    along = abs(stacked @ world[:3, axis]) > 0.999 * scale[axis]
+    (index,) = patient_to_index(own, patient)
+    k = int(np.round(index[0]))  # as napari rounds
+    if not (along and 0 <= k < slices):
+        return f"{'xyz'[main]} {patient[main]:.1f} mm"
+    # The slice that shows may lie beside the point where another series has one.
+    patient = index_to_patient(own, (k, *index[1:]))[0]
+    place = f"k {k} (image {image_number(k)}), {'xyz'[main]} {patient[main]:.1f} mm"
+    return place + (", slice missing" if k in missing else "")
 
 
 def set_text(viewer: Any, name: str, text: str, position: str, **style: Any) -> None:
@@ -171,6 +176,7 @@ def jump(viewer: Any, world: Sequence[float], zoom: float = 0.0) -> None:
     """Show `world` (z, y, x in mm), in the middle of the canvas."""
     viewer.dims.set_point(range(3), tuple(world))
     camera = viewer.scene.camera
-    camera.center = tuple(world)
+    # The camera counts the axes as they are displayed.
+    camera.center = tuple(world[axis] for axis in viewer.dims.order[-3:])
     if zoom:
         camera.zoom = max(camera.zoom, zoom)

@@ -18,6 +18,8 @@ Affine = NDArray[np.float64]
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 """Per LPS axis: the letter of the negative and of the positive end."""
 _LEANING = float(np.sin(np.pi / 8))
+_ASIDE = 0.1
+"""Share of a voxel by which a corner may be off where two grids count as parallel."""
 
 
 def make_affine(
@@ -97,6 +99,34 @@ def relative_transform(reference: Affine, affine: Affine) -> Affine:
     world = np.diag([*scale, 1.0])
     world[:3, 3] = translate
     return np.asarray(world @ np.linalg.inv(reference) @ affine)
+
+
+def parallel_transform(
+    reference: Affine, affine: Affine, shape: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Scale and translate that bring a volume into the world that `reference` set.
+
+    Returns
+    -------
+    scale, translate : tuple of 3 float
+        For (k, j, i), mm; a scale is negative where the two run against each
+        other. None where axes are turned, swapped or sheared against those of the
+        reference by more than a tenth of a voxel at a corner: scale and translate
+        alone would then put the volume where it is not.
+    """
+    world = relative_transform(reference, affine)
+    scale = np.diag(world)[:3]
+    turned = world[:3, :3] - np.diag(scale)
+    middle = (np.asarray(shape, dtype=np.float64) - 1) / 2
+    voxel = min(*spacing_of(reference), *spacing_of(affine))
+    # Without its diagonal the volume is no parallel one, however small it is.
+    if np.abs(scale).min() < _ASIDE * voxel:
+        return None
+    if (np.abs(turned) @ middle).max() > _ASIDE * voxel:
+        return None
+    # What is left of a rotation (rounding of the header) is shared by both ends.
+    translate = world[:3, 3] + turned @ middle
+    return tuple(map(float, scale)), tuple(map(float, translate))
 
 
 def same_grid(first: Affine, second: Affine, shape: Sequence[int]) -> float:

@@ -1,0 +1,102 @@
+"""What lies under the cursor: slice, place in the patient, value with its unit."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_tcia._napari import view
+from napari_tcia._napari.layers import metadata_of
+from napari_tcia.core.geometry import image_number, index_to_patient
+
+NAME = f"{view.PREFIX}_readout"
+"""Name of the canvas overlay."""
+
+
+def describe(layer: Layer, world: Sequence[float], depth: int) -> str:
+    """The voxel of an image of ours at a place of the world, in words.
+
+    "k 366 (image 367)   47 HU", below it "x 12.3  y -40.1  z -366.6 mm LPS".
+
+    Parameters
+    ----------
+    layer : Layer
+        An image with our metadata.
+    world : sequence of 3 float
+    depth : int
+        The axis that is sliced: there the place is that of the slice that shows.
+
+    Returns
+    -------
+    str
+        Empty outside the volume.
+    """
+    ours = metadata_of(layer) or {}
+    index = np.asarray(layer.world_to_data(world), dtype=np.float64)
+    voxel = tuple(int(n) for n in np.round(index))  # as napari rounds
+    if any(not 0 <= n < size for n, size in zip(voxel, layer.data.shape, strict=True)):
+        return ""
+    index[depth] = voxel[depth]
+    # By the volume's own affine: a sheared one is drawn upright.
+    affine = np.asarray(ours["affine"], dtype=np.float64)
+    x, y, z = np.round(index_to_patient(affine, index)[0], 1) + 0.0  # no "-0.0"
+    k = voxel[0]
+    return (
+        f"k {k} (image {image_number(k)})   {_value(layer, voxel, ours)}\n"
+        f"x {x:.1f}  y {y:.1f}  z {z:.1f} mm LPS"
+    )
+
+
+def _value(layer: Any, voxel: tuple[int, ...], ours: Any) -> str:
+    if voxel[0] in ours["missing"]:
+        return "slice missing"
+    value = layer.data[voxel].item()
+    padding = ours.get("padding")
+    if padding and padding[0] <= value <= padding[1]:
+        return "padding"
+    number = f"{value}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{number} {ours['quantity']}"
+
+
+def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
+    """Keep the words of what is under the cursor on the canvas of `viewer`.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    looked_at : callable
+        Gives the image whose values are read.
+    """
+    held = weakref.ref(viewer)  # the viewer keeps this, so this must not keep it
+
+    def update(over: bool) -> None:
+        shown = held()
+        if shown is None:
+            return
+        dims, layer, text = shown.dims, looked_at(), ""
+        flat = dims.ndim == 3 and dims.ndisplay == 2
+        place = list(shown.cursor.position)
+        if over and flat and len(place) == 3 and layer is not None and layer.visible:
+            (depth,) = dims.not_displayed
+            # The wheel moves the slice below a cursor that rests.
+            place[depth] = dims.point[depth]
+            text = describe(layer, place, depth)
+        view.set_text(shown, NAME, text, "top_right", font_size=8, box=True)
+
+    def moved(*_: Any) -> None:
+        update(True)
+
+    def changed(*_: Any) -> None:
+        shown = held()
+        update(shown is not None and shown.mouse_over_canvas)
+
+    viewer.mouse_move_callbacks.append(moved)
+    viewer.events.mouse_over_canvas.connect(changed)
+    for event in (viewer.dims.events.point, viewer.dims.events.ndisplay):
+        event.connect(changed)
+    for event in (viewer.dims.events.order, viewer.layers.events.removed):
+        event.connect(changed)
