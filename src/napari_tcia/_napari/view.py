@@ -147,6 +147,8 @@ def set_text(viewer: Any, name: str, text: str, position: str, **style: Any) -> 
     overlay = overlays[name]
     if overlay.text != text:
         overlay.text = text
+    if str(overlay.position) != position:
+        overlay.position = position
     if overlay.visible != bool(text):
         overlay.visible = bool(text)
 
