@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
@@ -204,6 +206,15 @@ def test_what_a_user_has_bound_stays(make_napari_viewer, qtbot, case):
     _press(viewer, Qt.Key.Key_G)
     assert pressed == ["G"]
     assert session.box is None
+
+
+def test_the_readme_lists_them_all():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("| Key | Does |\n|---|---|\n")
+    table, _, _ = table.partition("\n\n")
+    assert table.splitlines() == [
+        f"| {key} | {group}: {words} |" for key, words, group in keys.rows()
+    ]
 
 
 def test_the_sheet_lists_every_key(window):
