@@ -306,6 +306,18 @@ def test_it_never_paints(window):
     assert session.image().contrast_limits == now
 
 
+@pytest.mark.parametrize(("kind", "mode"), [("points", "add"), ("shapes", "add_line")])
+def test_nor_does_it_draw(window, kind, mode):
+    viewer, session = window
+    layer = getattr(viewer, f"add_{kind}")(ndim=3)
+    layer.mode = mode
+    before = session.image().contrast_limits
+    _drag(viewer, MIDDLE, 80, 0)
+    assert len(layer.data) == 0
+    assert layer.mode == mode
+    assert session.image().contrast_limits != before
+
+
 # Slab
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels, Layer
-
 from napari_tcia._napari import layers as case_layers
 from napari_tcia.app.windows import PRESETS, Window
 
@@ -14,7 +12,8 @@ if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
 
 _RIGHT, _MIDDLE = 2, 3
-_NOT_PAINTING = ("pan_zoom", "transform", "pick")
+_IDLE = ("pan_zoom", "transform", "pick")
+"""Modes in which no layer answers to the right button, or draws."""
 _ACROSS = 250.0
 """Canvas pixels of a drag that change the window by its own width."""
 _SLACK = 3
@@ -55,17 +54,17 @@ def drag(session: Session, viewer: Any, event: Any) -> Iterator[None]:
     """
     layer = shown(session)
     active = viewer.layers.selection.active
-    painting = isinstance(active, Labels) and active.mode not in _NOT_PAINTING
+    tool = "" if active is None else str(active.mode)
+    idle = active is None or tool in _IDLE
     if (
         layer is None
         or viewer.dims.ndisplay != 2
         or event.modifiers
         or event.button not in (_RIGHT, _MIDDLE)
-        or (event.button == _RIGHT and (painting or not _is_idle(active)))
+        or (event.button == _RIGHT and not idle)
     ):
         return
-    tool = str(active.mode) if painting else ""
-    if painting:
+    if not idle:
         active.mode = "pan_zoom"
     low, high = layer.contrast_limits
     x, y = event.pos
@@ -80,12 +79,8 @@ def drag(session: Session, viewer: Any, event: Any) -> Iterator[None]:
             width = max((high - low) + across * share, abs(high - low) / 100)
             _set(layer, (low + high) / 2 + up * share, width)
         yield
-    if painting:
+    if not idle:
         active.mode = tool
-
-
-def _is_idle(active: Layer | None) -> bool:
-    return active is None or str(active.mode) in _NOT_PAINTING
 
 
 def _set(layer: Any, level: float, width: float) -> None:
