@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, QTimer
 
-from napari_tcia._napari import derived
+from napari_tcia._napari import agreeing, derived
 from napari_tcia._napari.window import dock_of, is_closed, is_tabbed
 from napari_tcia._qt.citation_panel import DerivedLayer
 from napari_tcia.app import credit
@@ -47,7 +48,7 @@ class CitationKeeper(QObject):
         self.panel = panel
         panel.hidden.connect(self.guard.start)
         panel.height_changed.connect(self._fit.start)
-        panel.terms_requested.connect(self._session.read_terms)
+        panel.terms_requested.connect(partial(agreeing.read, self._session))
         panel.derived_answered.connect(self._answer)
         panel.details.refresh_requested.connect(self.refresh)
         self._settle.start()

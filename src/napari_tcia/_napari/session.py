@@ -20,6 +20,7 @@ from napari_tcia._napari import (
     derived,
     keys,
     planes,
+    position,
     readout,
     scrolling,
     view,
@@ -35,10 +36,9 @@ from napari_tcia.app import agree, credit, state
 from napari_tcia.app.assemble import Case
 from napari_tcia.app.case import open_case
 from napari_tcia.app.choices import read_again
-from napari_tcia.app.folder import under
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
-from napari_tcia.core.model import Issue, Provenance, Terms
+from napari_tcia.core.model import Issue, Provenance
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import TciaError
 
@@ -404,76 +404,13 @@ class Session(QObject):
         self._position()
 
     def _position(self, event: Any = None) -> None:
-        viewer, layer = self.viewer, self.image()
+        viewer = self.viewer
         if viewer is None:
             return
-        text = self.filling.words(viewer.layers.selection.active)
-        world = self.world()
-        if layer is not None and world is not None:
-            ours = case_layers.metadata_of(layer) or {}
-            own = np.asarray(ours["affine"], dtype=np.float64)
-            lines = [
-                view.describe_position(
-                    viewer, world, own, ours["missing"], len(layer.data)
-                )
-            ]
-            lines.append(windowing.words(*layer.contrast_limits, ours["quantity"]))
-            lines.append(self.slab.words(layer))
-            if ours["verdict"] == "fail":
-                lines.append("Geometry failed its check: only to look at")
-            text = "\n".join(line for line in lines if line)
+        text = position.words(self)
         view.set_text(
             viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
         )
-
-    # terms
-
-    def read_terms(self, collection: str) -> None:
-        """Show the terms of a collection that is open from the user's own folder."""
-        self.runner.submit(
-            "terms",
-            agree.terms_of_collection,
-            self.services,
-            collection,
-            on_done=partial(self._show_terms, collection),
-        )
-
-    def _show_terms(self, collection: str, outcome: Outcome) -> None:
-        from napari_tcia._qt.terms_dialog import TermsDialog
-
-        if isinstance(outcome, Failed):
-            show_error(str(outcome.error))
-        if not isinstance(outcome, Done):
-            return
-        terms = outcome.value
-        self.dialog = TermsDialog(
-            terms,
-            agree.unacceptable(terms),
-            "",
-            self.citations.panel.window(),
-            action="Accept",
-        )
-        self.dialog.agreed.connect(partial(self._accepted, collection, terms))
-        self.dialog.finished.connect(lambda _: setattr(self, "dialog", None))
-        self.dialog.open()
-
-    def _accepted(self, collection: str, terms: Sequence[Terms], name: str) -> None:
-        try:
-            records = agree.accept(self.services, terms, name)
-        except TciaError as error:
-            show_error(str(error))
-            return
-        for layer in self.ours():
-            ours = case_layers.metadata_of(layer) or {}
-            unrecorded = ours.get("terms") == "not recorded"
-            if unrecorded and ours.get("collection") == collection:
-                found = Provenance.from_dict(ours)
-                same = [r for r in records if r.licence_id == found.licence_id]
-                # A folder may not say its licence; a collection of one has no other.
-                if same or len(records) == 1:
-                    now = under(found, (same or records)[0])
-                    layer.metadata[case_layers.KEY] = {**ours, **now.to_dict()}
-        self.refresh()
 
 
 def _is_volume(layer: Layer) -> bool:
