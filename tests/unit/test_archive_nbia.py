@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_tcia.archive.http import Reply
@@ -136,6 +136,8 @@ json_values = st.recursive(
         max_size=4,
     )
 )
+@example([{"ImageCount": [], "SeriesInstanceUID": 0}])
+@example([{"ImageCount": 10**400, "SeriesInstanceUID": "1.2"}])
 def test_any_rows_give_series_or_a_named_error(rows):
     try:
         found = parse_series(rows)

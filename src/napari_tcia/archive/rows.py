@@ -81,7 +81,11 @@ def count_of(row: Mapping[str, Any], keys: Iterable[str]) -> int | None:
         value = row.get(key)
         if value is None or str(value).strip().lower() in _ABSENT:
             continue
-        number = float("nan") if isinstance(value, bool) else float(value)
+        plain = isinstance(value, (int, float, str)) and not isinstance(value, bool)
+        try:
+            number = float(value) if plain else math.nan
+        except OverflowError:
+            number = math.inf
         if not (0 <= number < math.inf and number.is_integer()):
             raise ValueError(f"{key} is {one_line(str(value), 40)}")
         return int(number)
