@@ -184,6 +184,7 @@ def filling(folder: Path, facts: dict[str, Any], rate: float) -> dict[str, Any]:
                 open_series()
                 _until(shown)
                 marks["slice"] = time.perf_counter()
+                turn(0.7)  # until it is drawn, as with the plain one
             with Heartbeat() as later:
                 _until(whole)
                 marks["whole"] = time.perf_counter()

@@ -96,12 +96,19 @@ class FillingLayers(QObject):
             layer.contrast_limits, case_layers.filling_limits(arriving)
         )
         vars(layer).pop("get_status", None)
-        layer.data = array
-        for name in ("scale", "translate", "affine", "colormap"):
-            if name in kwargs:
+        # Each of these draws the picture anew: only what is different is set.
+        if layer.data is array:
+            layer.refresh(extent=False)
+        else:
+            layer.data = array
+        for name in ("scale", "translate", "affine"):
+            if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
                 setattr(layer, name, kwargs[name])
-        if as_begun and "contrast_limits" in kwargs:
-            layer.contrast_limits = kwargs["contrast_limits"]
+        if layer.colormap.name != kwargs["colormap"]:
+            layer.colormap = kwargs["colormap"]
+        limits = kwargs.get("contrast_limits", layer.contrast_limits)
+        if as_begun and not _same(layer.contrast_limits, limits):
+            layer.contrast_limits = limits
         layer.metadata = kwargs["metadata"]
         layer.name = kwargs["name"]
         layer.visible = True
@@ -180,6 +187,11 @@ class FillingLayers(QObject):
         layer.metadata[case_layers.KEY] = {**ours, "slices": slices}
         layer.name = layer.name.replace("(filling)", "(incomplete)")
         layer.refresh(extent=False)
+
+
+def _same(one: Any, other: Any) -> bool:
+    matrix = getattr(one, "affine_matrix", one)
+    return np.shape(matrix) == np.shape(other) and bool(np.allclose(matrix, other))
 
 
 def _status(layer: Layer, *args: Any, **kwargs: Any) -> dict[str, str]:

@@ -261,7 +261,9 @@ def dress(layer: Any, layers: Iterable[Layer]) -> None:
     if ours.get("role") in ("image", FILLING) and ours.get("range"):
         low, high = layer.contrast_limits
         ends = ours["range"]
-        layer.contrast_limits_range = (min(low, ends[0]), max(high, ends[1]))
+        reach = min(low, ends[0]), max(high, ends[1])
+        if tuple(layer.contrast_limits_range) != reach:
+            layer.contrast_limits_range = reach
     elif ours.get("role") in ("reference", "points", "candidates"):
         is_copy = any(
             metadata_of(other) == ours for other in layers if other is not layer
