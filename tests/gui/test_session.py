@@ -256,3 +256,10 @@ def test_a_case_of_another_patient_is_seen_alone(viewer, qtbot, case):
     assert np.allclose(viewer.scene.camera.center[-2:], middle[1:], atol=2)
     (said,) = notification_manager.records
     assert "no frame of reference" in said.message
+    # Shown together all the same, the picture says so for as long as they are.
+    words = viewer.canvas.overlays["napari_tcia_position"]
+    assert "Not in one place" not in words.text
+    viewer.layers[0].visible = True
+    assert f"Not in one place with {viewer.layers[0].name}" in words.text
+    viewer.layers[0].visible = False
+    assert "Not in one place" not in words.text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,4 +30,15 @@ def words(session: Session) -> str:
     ]
     if ours["verdict"] == "fail":
         lines.append("Geometry failed its check: only to look at")
+    lines += [f"Not in one place with {name}" for name in _elsewhere(session, ours)]
     return "\n".join(line for line in lines if line)
+
+
+def _elsewhere(session: Session, ours: Mapping[str, Any]) -> list[str]:
+    """Names of volumes that are drawn over this one and lie in another world."""
+    return [
+        layer.name
+        for layer in session.ours("image")
+        if layer.visible
+        and (case_layers.metadata_of(layer) or {}).get("reference") != ours["reference"]
+    ]

@@ -292,6 +292,7 @@ class Session(QObject):
     def _removed(self, event: Any) -> None:
         with contextlib.suppress(AttributeError, RuntimeError, TypeError):
             event.value.events.contrast_limits.disconnect(self._position)
+            event.value.events.visible.disconnect(self._position)
         gone = derived.provenances_of(event.value)
         if gone:
             self._just_gone += gone
@@ -335,6 +336,7 @@ class Session(QObject):
         case_layers.dress(layer, viewer.layers)
         if ours.get("role") == "image":
             layer.events.contrast_limits.connect(self._position)
+            layer.events.visible.connect(self._position)
             view.prepare(viewer)
             others = [case_layers.metadata_of(o) for o in self.ours() if o is not layer]
             if ours not in others:  # a duplicate leaves the view where it is
