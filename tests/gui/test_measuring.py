@@ -117,6 +117,30 @@ def test_on_another_plane_and_both_in_one_layer(window, qtbot, case):
     assert [layer.name for layer in viewer.layers].count("Measurements") == 1
 
 
+def test_a_missing_slice_is_no_value_of_another_plane(make_napari_viewer, qtbot, case):
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    middle = case.volume.shape[0] // 2
+    array, present = case.volume.array.copy(), case.volume.present.copy()
+    array[middle - 1 : middle + 1] = -30_000
+    present[middle - 1 : middle + 1] = False
+    volume = replace(case.volume, array=array, present=present)
+    session.add_cases([replace(case, volume=volume, labels=(), points=None, nodes=())])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    viewer.dims.order = (1, 0, 2)
+    viewer.fit_to_view()
+    qtbot.wait(50)
+    at = np.array(session.image().data_to_world(np.array(array.shape) // 2))
+    viewer.dims.set_point(range(3), tuple(at))
+    measuring.circle(session)
+    _drag(viewer, at - (30, 0, 20), at + np.array((30, 0, 20)))
+    (said,) = _said(viewer)
+    lowest = float(said.splitlines()[1].split()[0])
+    assert lowest >= case.volume.array.min()
+    corners = np.array(viewer.layers["Measurements"].data[0])
+    assert corners[:, 0].min() < middle - 1 < middle < corners[:, 0].max()
+
+
 def test_it_is_refused_in_words(make_napari_viewer, qtbot, case, monkeypatch):
     viewer = make_napari_viewer()
     session = session_for(viewer)

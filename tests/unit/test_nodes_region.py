@@ -76,6 +76,25 @@ def test_padding_is_no_measurement():
     assert (found.mean, found.sd, found.minimum) == (50, 0, 50)
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_nor_is_what_fills_a_missing_slice_on_a_plane_that_crosses_it(axis):
+    array = np.full((20, 20, 20), 50, np.int16)
+    array[[8, 9]] = -1024
+    corners = box(axis, 10, (2, 2), (18, 18))
+    whole = ellipse_statistics(array, AXIAL, corners)
+    found = ellipse_statistics(array, AXIAL, corners, missing=(8, 9))
+    assert (found.mean, found.sd, found.minimum) == (50, 0, 50)
+    assert 0 < found.count < whole.count
+    assert found.area_mm2 == whole.area_mm2
+
+
+def test_on_a_missing_slice_itself_there_is_nothing():
+    array = np.full((20, 20, 20), 50, np.int16)
+    corners = box(0, 8, (2, 2), (18, 18))
+    assert ellipse_statistics(array, AXIAL, corners).count > 0
+    assert ellipse_statistics(array, AXIAL, corners, missing=(8,)).count == 0
+
+
 @pytest.mark.parametrize(
     "corners",
     [

@@ -129,7 +129,11 @@ def words(image: Image, kind: str, corners: Any) -> str:
         return ""
     padding = ours.get("padding")
     found = ellipse_statistics(
-        np.asarray(image.data), affine, corners, tuple(padding) if padding else None
+        np.asarray(image.data),
+        affine,
+        corners,
+        tuple(padding) if padding else None,
+        ours["missing"],
     )
     flat = np.ptp(np.asarray(corners), axis=0) < 1e-6
     at = round(float(np.asarray(corners)[0, 0]))

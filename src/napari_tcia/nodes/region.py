@@ -6,6 +6,7 @@ carries spacing, and the shear of a tilted gantry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class RegionStatistics:
     Attributes
     ----------
     count : int
-        Voxels, without padding.
+        Voxels, without padding and missing slices.
     mean, sd, minimum, maximum : float
         In units of the array; NaN where `count` is 0. `sd` is that of the sample.
     area_mm2 : float
@@ -56,6 +57,7 @@ def ellipse_statistics(
     affine: Affine,
     corners: ArrayLike,
     padding: tuple[float, float] | None = None,
+    missing: Sequence[int] = (),
 ) -> RegionStatistics:
     """Values inside an ellipse on a slice along one of the array's axes.
 
@@ -69,6 +71,9 @@ def ellipse_statistics(
         coordinates is the same for all, and rounded to the slice.
     padding : (low, high), optional
         Values that are no measurement, left out.
+    missing : sequence of int
+        Slices that were not there: what fills their place is no measurement either,
+        also where another plane crosses them.
 
     Raises
     ------
@@ -85,7 +90,10 @@ def ellipse_statistics(
     area = np.pi * float(
         np.linalg.norm(np.cross(affine[:3, :3] @ one, affine[:3, :3] @ two))
     )
-    values = _inside(array, axis, points[:, within], round(float(points[0, axis])))
+    present = np.ones(array.shape[0], bool)
+    present[list(missing)] = False
+    at = round(float(points[0, axis]))
+    values = _inside(array, present, axis, points[:, within], at)
     if padding is not None:
         values = values[(values < padding[0]) | (values > padding[1])]
     if not values.size:
@@ -102,10 +110,14 @@ def ellipse_statistics(
 
 
 def _inside(
-    array: NDArray[Any], axis: int, corners: NDArray[np.float64], at: int
+    array: NDArray[Any],
+    present: NDArray[np.bool_],
+    axis: int,
+    corners: NDArray[np.float64],
+    at: int,
 ) -> NDArray[Any]:
     """Values of a slice whose centres lie in the ellipse between four corners."""
-    if not 0 <= at < array.shape[axis]:
+    if not 0 <= at < array.shape[axis] or (axis == 0 and not present[at]):
         return array[:0].reshape(-1)
     plane = array.take(at, axis=axis)
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
@@ -122,6 +134,8 @@ def _inside(
     ) - corners.mean(axis=0)
     unit = grid @ np.linalg.inv(half).T
     inside = (unit**2).sum(axis=-1) <= 1
+    if axis != 0:  # slices are the rows of this plane
+        inside &= present[low[0] : high[0], None]
     part = plane[low[0] : high[0], low[1] : high[1]]
     found: NDArray[Any] = part[inside]
     return found
