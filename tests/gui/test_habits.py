@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -372,6 +373,28 @@ def test_a_slab_thinner_than_the_slices_says_so(window, case):
     k = viewer.dims.current_step[0]
     image = session.image()
     np.testing.assert_array_equal(image._slice.image.raw, case.volume.array[k])
+
+
+def test_a_slab_says_what_it_lacks(make_napari_viewer, qtbot, case):
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    affine, present = case.volume.affine.copy(), case.volume.present.copy()
+    affine[:3, 0] /= np.linalg.norm(affine[:3, 0])  # slices of 1 mm
+    present[22] = False
+    volume = replace(case.volume, affine=affine, present=present)
+    session.add_cases([replace(case, volume=volume, labels=(), points=None, nodes=())])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    for _ in range(3):
+        _press(viewer, Qt.Key.Key_U)
+    for k, words in (
+        (19, "slab 5 mm mean (5 slices)"),
+        (20, "slab 5 mm mean (5 slices, 1 missing)"),
+        (24, "slab 5 mm mean (5 slices, 1 missing)"),
+        (0, "slab 3 mm mean (3 slices)"),
+        (39, "slab 3 mm mean (3 slices)"),
+    ):
+        viewer.dims.set_current_step(0, k)
+        assert words in _overlay(viewer).splitlines()
 
 
 # Go to

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari import view
 
 if TYPE_CHECKING:
@@ -87,12 +88,18 @@ class Slab:
         viewer = self._session.viewer
         if not self.is_on or viewer is None or viewer.dims.ndisplay != 2:
             return ""
-        step = _step(image, viewer.dims.not_displayed[0])
-        asked = THICKNESSES[self._at]
-        many = slices_of(asked, step)
-        if many == 1:
+        axis = viewer.dims.not_displayed[0]
+        step = _step(image, axis)
+        half = slices_of(THICKNESSES[self._at], step) // 2
+        if not half:
             return f"one slice of {step:g} mm"
-        return f"slab {many * step:.3g} mm {_MODES[self._mode]} ({many} slices)"
+        # At the ends there are fewer; what fills a missing one is in the picture.
+        at = round(image.world_to_data(viewer.dims.point)[axis])
+        within = range(max(at - half, 0), min(at + half + 1, image.data.shape[axis]))
+        ours = case_layers.metadata_of(image) or {}
+        gone = len(set(within) & set(ours["missing"])) if axis == 0 else 0
+        thick = f"{len(within) * step:.3g} mm {_MODES[self._mode]}"
+        return f"slab {thick} ({len(within)} slices{f', {gone} missing' * bool(gone)})"
 
 
 def _step(image: Any, axis: int) -> float:
