@@ -332,10 +332,10 @@ def test_nor_does_it_draw(window, kind, mode):
 
 @pytest.mark.parametrize(
     ("thickness", "step", "many"),
-    [(5, 1, 5), (3, 1, 3), (1, 1, 1), (10, 1, 9), (10, 5, 1), (10, 3, 3), (5, 5, 1),
-     (1, 0.75, 1), (3, 0.75, 3), (5, 0.8, 7), (10, 2, 5)],
+    [(5, 1, 5), (3, 1, 3), (1, 1, 1), (10, 1, 10), (10, 5, 2), (10, 3, 3), (5, 5, 1),
+     (1, 0.75, 1), (3, 0.75, 4), (5, 0.8, 6), (10, 2, 5), (3, 2, 1), (1, 5, 1)],
 )  # fmt: skip
-def test_a_slab_is_a_whole_odd_number_of_slices(thickness, step, many):
+def test_a_slab_is_a_whole_number_of_slices(thickness, step, many):
     assert slices_of(thickness, step) == many
 
 
@@ -352,7 +352,8 @@ def test_a_slab_shows_these_slices(window, mode, case):
     many = slices_of(10.0, step)
     assert many > 1
     j = viewer.dims.current_step[1]
-    part = case.volume.array[:, j - many // 2 : j + many // 2 + 1].astype(float)
+    first = j - many // 2
+    part = case.volume.array[:, first : first + many].astype(float)
     expected = part.mean(axis=1) if mode == "mean" else part.max(axis=1)
     np.testing.assert_allclose(image._slice.image.raw, expected, atol=1e-3)
     words = "mean" if mode == "mean" else "MIP"

@@ -101,12 +101,19 @@ def _measure(session: Session, layer: Any, event: Any = None) -> None:
     if image is None or not len(layer.data):
         return
     said = [
-        words(image, kind, corners)
+        words(image, kind, _on(image, layer, corners))
         for kind, corners in zip(layer.shape_type, layer.data, strict=True)
     ]
     if list(layer.features["measured"]) != said:
         layer.features = pd.DataFrame({"measured": said})
         layer.refresh_text()
+
+
+def _on(image: Image, layer: Shapes, corners: Any) -> Any:
+    """Corners of a shape in indices of an image, which may have been read anew."""
+    return np.array(
+        [image.world_to_data(layer.data_to_world(corner)) for corner in corners]
+    )
 
 
 def words(image: Image, kind: str, corners: Any) -> str:

@@ -212,9 +212,8 @@ class Session(QObject):
             # What was painted on stays: it is somebody's work.
             for layer in [old, *self.of_volume(old, self.ours())]:
                 ours = case_layers.metadata_of(layer) or {}
-                if layer in viewer.layers and not (
-                    derived.CHANGED in ours or ours.get("role") == "saved"
-                ):
+                own = ours.get("role") in ("saved", case_layers.MEASUREMENTS)
+                if layer in viewer.layers and not (derived.CHANGED in ours or own):
                     viewer.layers.remove(layer)
         self._opened(outcome)
 

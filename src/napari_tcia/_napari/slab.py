@@ -1,12 +1,13 @@
 """Slabs: several slices as one, by mean or maximum, of so many millimetres.
 
 Thin slices are too noisy to tell a node from a vessel. What is shown is always a
-whole, odd number of slices around the one that is looked at; the millimetres that
-are said are those of these slices.
+whole number of slices around the one that is looked at, of an even number one more
+below it; the millimetres that are said are those of these slices.
 """
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from napari_tcia._napari import layers as case_layers
@@ -21,18 +22,14 @@ _MODES = {"mean": "mean", "max": "MIP"}
 
 
 def slices_of(thickness: float, step: float) -> int:
-    """How many slices make a slab: odd, the number nearest, of two the smaller.
+    """How many slices make a slab: the number nearest, of two the smaller.
 
     Parameters
     ----------
     thickness, step : float
         In mm.
     """
-    if thickness <= step:
-        return 1
-    below = int((thickness / step - 1) // 2) * 2 + 1
-    above = below + 2
-    return above if above * step - thickness < thickness - below * step else below
+    return max(1, ceil(thickness / step - 0.5 - 1e-9))
 
 
 class Slab:
@@ -69,18 +66,21 @@ class Slab:
         viewer, image = self._session.viewer, self._session.image()
         if viewer is None or image is None or viewer.dims.ndim != 3:
             return
-        depth = [view.POINT_DEPTH_MM] * 3
+        below, above = ([view.POINT_DEPTH_MM] * 3 for _ in range(2))
         many = 1
         if self.is_on and viewer.dims.ndisplay == 2:
             axis = viewer.dims.not_displayed[0]
-            many = slices_of(THICKNESSES[self._at], _step(image, axis))
+            step = _step(image, axis)
+            many = slices_of(THICKNESSES[self._at], step)
             if many > 1:
-                depth[axis] = (many - 1) / 2 * _step(image, axis)
+                below[axis] = many // 2 * step
+                above[axis] = (many - 1 - many // 2) * step
         for layer in self._session.ours("image"):
             layer.projection_mode = self._mode if many > 1 else "none"
-        margins = tuple(depth)
-        if tuple(viewer.dims.margin_left) != margins:
-            viewer.dims.margin_left = viewer.dims.margin_right = margins
+        if tuple(viewer.dims.margin_left) != tuple(below):
+            viewer.dims.margin_left = tuple(below)
+        if tuple(viewer.dims.margin_right) != tuple(above):
+            viewer.dims.margin_right = tuple(above)
         self._session.say_position()
 
     def words(self, image: Any) -> str:
@@ -90,12 +90,13 @@ class Slab:
             return ""
         axis = viewer.dims.not_displayed[0]
         step = _step(image, axis)
-        half = slices_of(THICKNESSES[self._at], step) // 2
-        if not half:
+        many = slices_of(THICKNESSES[self._at], step)
+        if many == 1:
             return f"one slice of {step:g} mm"
         # At the ends there are fewer; what fills a missing one is in the picture.
         at = round(image.world_to_data(viewer.dims.point)[axis])
-        within = range(max(at - half, 0), min(at + half + 1, image.data.shape[axis]))
+        first = at - many // 2
+        within = range(max(first, 0), min(first + many, image.data.shape[axis]))
         ours = case_layers.metadata_of(image) or {}
         gone = len(set(within) & set(ours["missing"])) if axis == 0 else 0
         thick = f"{len(within) * step:.3g} mm {_MODES[self._mode]}"

@@ -62,6 +62,7 @@ def drag(session: Session, viewer: Any, event: Any) -> Iterator[None]:
         or event.modifiers
         or event.button not in (_RIGHT, _MIDDLE)
         or (event.button == _RIGHT and not idle)
+        or getattr(active, "_is_creating", False)  # a shape that is half drawn
     ):
         return
     if not idle:
@@ -69,18 +70,20 @@ def drag(session: Session, viewer: Any, event: Any) -> Iterator[None]:
     low, high = layer.contrast_limits
     x, y = event.pos
     begun = False
-    yield
-    while event.type == "mouse_move":
-        across, up = event.pos[0] - x, y - event.pos[1]
-        begun = begun or max(abs(across), abs(up)) > _SLACK
-        if begun:
-            event.handled = True
-            share = (high - low) / _ACROSS
-            width = max((high - low) + across * share, abs(high - low) / 100)
-            _set(layer, (low + high) / 2 + up * share, width)
+    try:
         yield
-    if not idle:
-        active.mode = tool
+        while event.type == "mouse_move":
+            across, up = event.pos[0] - x, y - event.pos[1]
+            begun = begun or max(abs(across), abs(up)) > _SLACK
+            if begun:
+                event.handled = True
+                share = (high - low) / _ACROSS
+                width = max((high - low) + across * share, abs(high - low) / 100)
+                _set(layer, (low + high) / 2 + up * share, width)
+            yield
+    finally:  # also where the release got lost
+        if not idle:
+            active.mode = tool
 
 
 def _set(layer: Any, level: float, width: float) -> None:
