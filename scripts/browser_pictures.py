@@ -131,7 +131,7 @@ class _Window:
         if opened:
             self.accept()
             session = session_for(self.viewer)
-            self.until(lambda: bool(session.ours()) and not session.adding)
+            self.until(lambda: bool(session.ours("image")) and not session.adding)
 
     def accept(self) -> None:
         browser = self.browser

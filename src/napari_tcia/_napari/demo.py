@@ -76,7 +76,7 @@ def _without_a_user(viewer: Any, browser: BrowserDock) -> None:
         dialog.policy_box.setChecked(True)
         dialog.name_edit.setText(NAME)
         dialog.accept_button.click()
-    _finish(browser, lambda: bool(session.ours()) and not session.adding)
+    _finish(browser, lambda: bool(session.ours("image")) and not session.adding)
 
 
 def _finish(browser: BrowserDock, condition: Any) -> None:

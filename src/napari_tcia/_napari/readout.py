@@ -91,12 +91,16 @@ def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
         corner = "top_right" if width > _NARROW else "top_left"  # below what is there
         view.set_text(shown, NAME, text, corner, font_size=8, box=True)
 
+    been = False  # napari's cursor has a position before it was anywhere
+
     def moved(*_: Any) -> None:
+        nonlocal been
+        been = True
         update(True)
 
     def changed(*_: Any) -> None:
         shown = held()
-        update(shown is not None and shown.mouse_over_canvas)
+        update(been and shown is not None and shown.mouse_over_canvas)
 
     viewer.mouse_move_callbacks.append(moved)
     viewer.events.mouse_over_canvas.connect(changed)
