@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations, product
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from qtpy.QtGui import QEnterEvent, QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from dicom_factory import Stack
-from napari_tcia._napari import planes
+from napari_tcia._napari import planes, view
 from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import session_for
 from napari_tcia.app.assemble import Case
@@ -406,6 +407,10 @@ def test_another_plane_of_the_same_frame_steps_aside(viewer, opened, tmp_path, k
     # A third one, parallel to the first, has its place beside it all the same.
     third = opened(body(tmp_path / "third", series="3", **THICK))
     assert np.array_equal(world_of(third), world_of(first))
+    # What it cannot be laid over is not left below it.
+    assert [one.visible for one in (first, second, third)] == [False, False, True]
+    said = notification_manager.records[-1].message
+    assert said.startswith(f"{second.name} is hidden")
 
 
 def hover(viewer, qtbot, pixel) -> str:
@@ -493,6 +498,31 @@ def test_the_wheel_moves_the_slice_below_a_cursor_that_rests(
     canvas = viewer.window._qt_viewer.canvas.native
     QApplication.sendEvent(canvas, QEvent(QEvent.Type.Leave))
     assert not viewer.canvas.overlays["napari_tcia_readout"].visible
+
+
+def test_a_cursor_that_rests_over_another_place_says_nothing(
+    viewer, qtbot, opened, tmp_path
+):
+    """napari tells where it is only once it moves again."""
+    image = opened(body(tmp_path / "one"))
+    pixel = np.array(picture(viewer).shape)[::-1] / 2
+    world = world_of(image)
+    readout = viewer.canvas.overlays
+
+    def changes():
+        yield "another plane", lambda: planes.show(viewer, world, "coronal")
+        yield "3D", lambda: setattr(viewer.dims, "ndisplay", 3)
+        viewer.dims.ndisplay = 2
+        jump = partial(view.jump, viewer, image.data_to_world((3, 4, 5)))
+        yield "a jump", jump
+        viewer.fit_to_view()
+        yield "nothing but a switch", lambda: setattr(image, "visible", False)
+        image.visible = True
+
+    for what, change in changes():
+        assert hover(viewer, qtbot, pixel), what
+        change()
+        assert not readout["napari_tcia_readout"].visible, what
 
 
 def test_a_missing_slice_and_numbers_that_are_no_hu(viewer, qtbot, opened, tmp_path):

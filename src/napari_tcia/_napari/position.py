@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tcia._napari import apart, view, windowing
 from napari_tcia._napari import layers as case_layers
-from napari_tcia._napari import view, windowing
 
 if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
@@ -30,15 +29,6 @@ def words(session: Session) -> str:
     ]
     if ours["verdict"] == "fail":
         lines.append("Geometry failed its check: only to look at")
-    lines += [f"Not in one place with {name}" for name in _elsewhere(session, ours)]
+    away = [one.name for one in apart.elsewhere(session, ours["reference"])]
+    lines += [f"Not in one place with {name}" for name in away]
     return "\n".join(line for line in lines if line)
-
-
-def _elsewhere(session: Session, ours: Mapping[str, Any]) -> list[str]:
-    """Names of volumes that are drawn over this one and lie in another world."""
-    return [
-        layer.name
-        for layer in session.ours("image")
-        if layer.visible
-        and (case_layers.metadata_of(layer) or {}).get("reference") != ours["reference"]
-    ]

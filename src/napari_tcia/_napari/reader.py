@@ -80,6 +80,7 @@ def read_saved(path: PathOrPaths) -> list[Any]:
         A file is damaged, or was moved in the patient.
     """
     import napari
+    from napari.utils.notifications import show_warning
 
     from napari_tcia._napari.layers import reference_for, saved_data
     from napari_tcia._napari.session import services_of
@@ -88,12 +89,16 @@ def read_saved(path: PathOrPaths) -> list[Any]:
     viewer = napari.current_viewer()
     placed: list[Any] = list(viewer.layers) if viewer is not None else []
     layers: list[Any] = []
+    words: list[str] = []
     for one in [path] if isinstance(path, str) else path:
         saved = open_saved(services_of(viewer), Path(one))
-        reference, _ = reference_for(placed, saved.volume)
+        reference, issues = reference_for(placed, saved.volume)
+        words += [issue.message for issue in issues]
         data = saved_data(saved, reference)
         placed.append(SimpleNamespace(**data[0][1]))
         layers += data
+    if words:
+        show_warning("\n".join(words))
     return layers
 
 

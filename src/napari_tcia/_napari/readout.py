@@ -64,7 +64,7 @@ def _value(layer: Any, voxel: tuple[int, ...], ours: Any) -> str:
     return f"{number} {ours['quantity']}"
 
 
-def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
+def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> Callable[[], None]:
     """Keep the words of what is under the cursor on the canvas of `viewer`.
 
     Parameters
@@ -72,17 +72,23 @@ def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
     viewer : Viewer
     looked_at : callable
         Gives the image whose values are read.
+
+    Returns
+    -------
+    callable
+        Says it anew, after another slice or image has come below a cursor that rests.
     """
     held = weakref.ref(viewer)  # the viewer keeps this, so this must not keep it
+    pointed: list[float] = []  # in the world; empty where that is not known
 
-    def update(over: bool) -> None:
+    def say() -> None:
         shown = held()
         if shown is None:
             return
         dims, layer, text = shown.dims, looked_at(), ""
         flat = dims.ndim == 3 and dims.ndisplay == 2
-        place = list(shown.cursor.position)
-        if over and flat and len(place) == 3 and layer is not None and layer.visible:
+        if len(pointed) == 3 and flat and layer is not None and layer.visible:
+            place = list(pointed)
             (depth,) = dims.not_displayed
             # The wheel moves the slice below a cursor that rests.
             place[depth] = dims.point[depth]
@@ -91,20 +97,25 @@ def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> None:
         corner = "top_right" if width > _NARROW else "top_left"  # below what is there
         view.set_text(shown, NAME, text, corner, font_size=8, box=True)
 
-    been = False  # napari's cursor has a position before it was anywhere
+    def moved(_: Any, event: Any) -> None:
+        pointed[:] = event.position
+        say()
 
-    def moved(*_: Any) -> None:
-        nonlocal been
-        been = True
-        update(True)
+    def forget(*_: Any) -> None:
+        if pointed:
+            pointed.clear()
+            say()
 
-    def changed(*_: Any) -> None:
+    def left(*_: Any) -> None:
         shown = held()
-        update(been and shown is not None and shown.mouse_over_canvas)
+        if shown is not None and not shown.mouse_over_canvas:
+            forget()
 
     viewer.mouse_move_callbacks.append(moved)
-    viewer.events.mouse_over_canvas.connect(changed)
-    for event in (viewer.dims.events.point, viewer.dims.events.ndisplay):
-        event.connect(changed)
-    for event in (viewer.dims.events.order, viewer.layers.events.removed):
-        event.connect(changed)
+    viewer.events.mouse_over_canvas.connect(left)
+    # Another place comes below a cursor that rests, and napari tells it only once
+    # the cursor moves.
+    dims, camera = viewer.dims.events, viewer.scene.camera.events
+    for event in (dims.order, dims.ndisplay, camera.center, camera.zoom):
+        event.connect(forget)
+    return say

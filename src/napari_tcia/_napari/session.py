@@ -17,6 +17,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_tcia._napari import (
+    apart,
     derived,
     keys,
     planes,
@@ -38,7 +39,7 @@ from napari_tcia.app.case import open_case
 from napari_tcia.app.choices import read_again
 from napari_tcia.app.services import Services
 from napari_tcia.core.geometry import Affine
-from napari_tcia.core.model import Issue, Provenance
+from napari_tcia.core.model import Provenance
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import TciaError
 
@@ -109,7 +110,7 @@ class Session(QObject):
         keys.install(self, viewer)
         scrolling.install(self, viewer)
         viewer.mouse_drag_callbacks.append(partial(windowing.drag, self))
-        readout.follow(viewer, self.image)
+        self._read_out = readout.follow(viewer, self.image)
         self._greet(viewer.layers)
         self.refresh()
         _look_around()
@@ -241,9 +242,10 @@ class Session(QObject):
             self._pending[:0] = others
             if issues:
                 self.filling.leave_hidden()
-                self._step_aside(issues)
+                apart.step_aside(self, issues)
             else:
                 self.filling.bring_back()
+                apart.part_from(self, reference)
             layer = self.filling.settle(image)
             if layer is None:
                 layer = case_layers.add_layer(viewer, image)
@@ -255,12 +257,6 @@ class Session(QObject):
             self._queue.start()
         else:  # the image takes the controls and the value under the cursor
             viewer.layers.selection.active = self.ours("image")[-1]
-
-    def _step_aside(self, issues: Iterable[Issue]) -> None:
-        """Hide what is open: pictures of different frames do not go together."""
-        for layer in self.ours():
-            layer.visible = False
-        self.tell(f"{issue.message} What was open is hidden." for issue in issues)
 
     def tell(self, sentences: Iterable[str]) -> None:
         """Show doubts as one notification."""
@@ -412,6 +408,7 @@ class Session(QObject):
         view.set_text(
             viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
         )
+        self._read_out()
 
 
 def _is_volume(layer: Layer) -> bool:
