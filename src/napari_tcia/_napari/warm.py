@@ -17,9 +17,10 @@ from napari_tcia._napari import view
 from napari_tcia._napari.window import is_closed
 
 _MODULES = (
+    # The package, never a module of it: two threads that begin at two ends of what
+    # imports each other both fail.
+    "scipy.spatial",
     "scipy.ndimage",
-    "scipy.spatial.transform",
-    "scipy.spatial.distance",
     "scipy.optimize",
     "skimage.measure",
     "pydicom.filereader",

@@ -187,11 +187,13 @@ def _axes(
     outline: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longest diameter of a closed polygon, and the longest chord across it."""
-    from scipy.spatial.distance import pdist, squareform
+    # The package first: it imports its modules and they import it, so that a thread
+    # that begins with a module fails while another is at the package.
+    from scipy.spatial import distance
 
     corners = outline[:-1] if len(outline) > 1 else outline
     thinned = corners[:: max(1, len(corners) // 1024)]
-    gaps = squareform(pdist(thinned))
+    gaps = distance.squareform(distance.pdist(thinned))
     first, second = np.unravel_index(int(gaps.argmax()), gaps.shape)
     long_line = np.stack([thinned[first], thinned[second]])
     length = _length(long_line)
