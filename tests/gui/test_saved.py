@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.layers import Layer
+from napari.utils.notifications import notification_manager
 
 from napari_tcia._napari.citations import CITATIONS
 from napari_tcia._napari.layers import add_case
@@ -119,6 +120,29 @@ def test_they_lie_on_the_ct_that_is_open(make_napari_viewer, fetched, tmp_path):
         np.testing.assert_allclose(
             again.data_to_world(point), image.data_to_world(point), atol=1e-6
         )
+
+
+def test_on_a_ct_of_another_frame_they_come_with_a_word(
+    make_napari_viewer, fetched, tmp_path
+):
+    viewer = make_napari_viewer()
+    (_, reference, *_), _ = add_case(viewer, fetched)
+    reference.save(str(tmp_path / "a.nii.gz"), plugin="napari-tcia")
+    viewer.layers.clear()
+    session_for(viewer)
+    origin = replace(
+        fetched.volume.provenance, series_uid="1.2.3.5", frame_of_reference_uid="1.3"
+    )
+    volume = replace(fetched.volume, provenance=origin)
+    other = replace(fetched, volume=volume, labels=(), points=None, nodes=())
+    (image, *_), _ = add_case(viewer, other)
+    notification_manager.records.clear()
+    (again,) = viewer.open(str(tmp_path / "a.nii.gz"), plugin="napari-tcia")
+    (said,) = [record.message for record in notification_manager.records]
+    assert "shares no frame of reference" in said
+    viewer.layers.selection.active = image
+    words = viewer.canvas.overlays["napari_tcia_position"]
+    assert f"Not in one place with {again.name}" in words.text
 
 
 def test_files_of_others_are_left_to_others(tmp_path):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Layer
 
 from napari_tcia._napari import layers as case_layers
-from napari_tcia.core.geometry import Affine
-from napari_tcia.core.model import Issue, to_json
+from napari_tcia.core.model import Issue
 
 if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
@@ -22,9 +21,9 @@ def step_aside(session: Session, issues: Iterable[Issue]) -> None:
     session.tell(f"{issue.message} What was open is hidden." for issue in issues)
 
 
-def part_from(session: Session, reference: Affine | None) -> None:
-    """Hide what lies in any other world than the one that a volume joins."""
-    away = elsewhere(session, to_json(reference))
+def part_from(session: Session, ours: Mapping[str, Any]) -> None:
+    """Hide what lies in another world than a volume, of which this is the metadata."""
+    away = elsewhere(session, ours)
     for one in away:
         for layer in session.of_volume(one, session.ours()):
             layer.visible = False
@@ -33,22 +32,24 @@ def part_from(session: Session, reference: Affine | None) -> None:
     )
 
 
-def elsewhere(session: Session, reference: Any) -> list[Layer]:
+def elsewhere(session: Session, ours: Mapping[str, Any]) -> list[Layer]:
     """Volumes and saved labels that are drawn and lie in another world.
 
     Parameters
     ----------
     session : Session
-    reference : list
-        Affine of the volume that set the world, as metadata has it.
+    ours : mapping
+        Metadata of the volume that is looked at.
     """
+    here = _world(ours)
     return [
         layer
         for layer in (*session.ours("image"), *session.ours("saved"))
-        if layer.visible and _reference(layer) not in (None, reference)
+        if layer.visible and _world(case_layers.metadata_of(layer) or {}) != here
     ]
 
 
-def _reference(layer: Layer) -> Any:
-    ours: Mapping[str, Any] = case_layers.metadata_of(layer) or {}
-    return ours.get("reference")
+def _world(ours: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What tells worlds apart: two frames may have volumes at the same numbers."""
+    frame = ours.get("frame_of_reference_uid") or ours.get("series_uid")
+    return frame, ours.get("reference")

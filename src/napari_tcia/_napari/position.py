@@ -29,6 +29,6 @@ def words(session: Session) -> str:
     ]
     if ours["verdict"] == "fail":
         lines.append("Geometry failed its check: only to look at")
-    away = [one.name for one in apart.elsewhere(session, ours["reference"])]
+    away = [one.name for one in apart.elsewhere(session, ours)]
     lines += [f"Not in one place with {name}" for name in away]
     return "\n".join(line for line in lines if line)

@@ -245,7 +245,7 @@ class Session(QObject):
                 apart.step_aside(self, issues)
             else:
                 self.filling.bring_back()
-                apart.part_from(self, reference)
+                apart.part_from(self, image[1]["metadata"][case_layers.KEY])
             layer = self.filling.settle(image)
             if layer is None:
                 layer = case_layers.add_layer(viewer, image)
