@@ -10,6 +10,7 @@ import pandas as pd
 from napari.layers import Layer
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_tcia._napari.warm import ready
 from napari_tcia.app.arriving import Arriving
 from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
@@ -229,6 +230,7 @@ def saved_data(saved: Saved, reference: Affine | None = None) -> list[LayerTuple
 
 def add_layer(viewer: Any, data: LayerTuple) -> Layer:
     """Add one layer of a case to `viewer`; GUI thread only."""
+    ready()
     layer = Layer.create(*data)
     viewer.layers.append(layer)
     dress(layer, viewer.layers)

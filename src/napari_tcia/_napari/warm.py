@@ -29,6 +29,7 @@ _MODULES = (
 _CHARACTERS = "RLAPSI 0123456789kzimage,()-.WLmx:yTHECNDopdtnlusrfv"
 _AT_ONCE = 4
 _PAUSE_MS = 60
+_loader: list[threading.Thread] = []
 _NAME = f"{view.PREFIX}_characters"
 
 
@@ -42,7 +43,10 @@ def warm(viewer: Any, parent: QObject) -> None:
     parent : QObject
         With it goes the timer.
     """
-    threading.Thread(target=_load, name="napari-tcia warming up", daemon=True).start()
+    _loader.append(
+        threading.Thread(target=_load, name="napari-tcia warming up", daemon=True)
+    )
+    _loader[-1].start()
     found = weakref.ref(viewer)
     characters = list(dict.fromkeys(_CHARACTERS))
     timer = QTimer(parent)
@@ -61,6 +65,12 @@ def warm(viewer: Any, parent: QObject) -> None:
 
     timer.timeout.connect(draw)
     timer.start()
+
+
+def ready() -> None:
+    """Wait until the modules are loaded: napari begins at another end of them."""
+    while _loader:
+        _loader.pop().join()
 
 
 def _load() -> None:
