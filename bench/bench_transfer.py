@@ -77,6 +77,20 @@ def build(folder: Path, slices: int, matrix: int) -> dict[str, Any]:
     return facts
 
 
+def series(
+    stack: contextlib.ExitStack, options: argparse.Namespace
+) -> tuple[Path, dict[str, Any]]:
+    """Folder of the zip, made where it is not kept, and the facts of it."""
+    folder = options.folder
+    if folder is None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "facts.json"
+    if kept.exists():
+        return folder, json.loads(kept.read_text())
+    return folder, build(folder, options.slices, options.matrix)
+
+
 def _md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
@@ -348,15 +362,7 @@ def main() -> None:
     if options.quick:
         options.slices, options.matrix, options.rounds = 40, 128, 1
     with contextlib.ExitStack() as stack:
-        folder = options.folder
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = folder / "facts.json"
-        if kept.exists():
-            facts = json.loads(kept.read_text())
-        else:
-            facts = build(folder, options.slices, options.matrix)
+        folder, facts = series(stack, options)
         print(json.dumps(measure(folder, facts, options.rounds), indent=1))
 
 

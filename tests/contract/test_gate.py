@@ -162,10 +162,10 @@ BEHIND_THE_GATE = {
     "app/both.py": {"_same_pixels", "compare_sources"},
     "app/case.py": {"_open_own"},
     "app/decoded.py": {"read_kept", "has_copy"},
-    "app/fetch.py": {"get"},
     "app/passports.py": {"passports"},
     "app/preview.py": {"preview", "_of_file"},
     "app/sources.py": {"Bring"},
+    "app/supplements.py": {"bring"},
 }
 """Who uses a door, above the rooms that have them."""
 

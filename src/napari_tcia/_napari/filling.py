@@ -58,13 +58,18 @@ class FillingLayers(QObject):
                 # Whether they share a frame of reference is not known yet.
                 layer.visible = False
                 self._hidden.append(layer)
+        with self._session.at_once():
+            self._add(viewer, one)
+        self._point = tuple(viewer.dims.point)
+        self._timer.start()
+
+    def _add(self, viewer: Any, one: Arriving) -> None:
         empty = not viewer.layers
         layer = case_layers.add_layer(viewer, case_layers.filling_data(one))
         # napari's own status would tell a place in mm, and stripes as values.
         layer.get_status = partial(_status, layer)  # type: ignore[method-assign]
         self._arriving[layer] = one
         filling = one.filling
-        planes.begin(viewer, filling.affine)
         index = np.array(filling.array.shape) / 2
         index[0] = filling.start
         viewer.dims.set_point(range(3), tuple(layer.data_to_world(np.floor(index))))
@@ -72,8 +77,6 @@ class FillingLayers(QObject):
         if not empty:
             viewer.fit_to_view(layers=[layer])
         viewer.layers.selection.active = layer
-        self._point = tuple(viewer.dims.point)
-        self._timer.start()
 
     def settle(self, data: case_layers.LayerTuple) -> Layer | None:
         """Make a layer that has filled the image that was read, and verified.

@@ -13,8 +13,6 @@ from napari_tcia._napari import view
 from napari_tcia._napari.layers import metadata_of
 from napari_tcia.core.geometry import image_number, index_to_patient
 
-NAME = f"{view.PREFIX}_readout"
-"""Name of the canvas overlay."""
 _NARROW = 480
 """Canvas pixels in which two corners of words do not fit beside each other."""
 
@@ -95,7 +93,7 @@ def follow(viewer: Any, looked_at: Callable[[], Layer | None]) -> Callable[[], N
             text = describe(layer, place, depth)
         _, width = shown.canvas.size
         corner = "top_right" if width > _NARROW else "top_left"  # below what is there
-        view.set_text(shown, NAME, text, corner, font_size=8, box=True)
+        view.set_text(shown, view.READ_OUT, text, corner)
 
     def moved(_: Any, event: Any) -> None:
         pointed[:] = event.position

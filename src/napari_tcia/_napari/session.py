@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ from napari_tcia.errors import TciaError
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 _LOOK_MS = 500
 """How often viewers that nobody told us of are looked at."""
+_TURN_MS = 15
+"""Between two layers of a case: what was added is drawn before the next."""
 _WATCH = "napari-tcia viewers"
 _OWN = (case_layers.FILLING, case_layers.MEASUREMENTS)
 """Roles of layers that change by themselves, or by what they are for."""
@@ -85,6 +87,7 @@ class Session(QObject):
         self._viewer = weakref.ref(viewer)
         self._services: Services | None = None
         self._just_gone: tuple[Provenance, ...] = ()
+        self._at_once = 0
         self.citations = CitationKeeper(self)
         self._pending: list[Case | case_layers.LayerTuple] = []
         self.dialog: Any = None
@@ -95,7 +98,7 @@ class Session(QObject):
         """Small dialog that is open, if any."""
         self._queue = QTimer(self)
         self._queue.setSingleShot(True)
-        self._queue.setInterval(0)
+        self._queue.setInterval(_TURN_MS)
         self._queue.timeout.connect(self._add_next)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -246,9 +249,10 @@ class Session(QObject):
             else:
                 self.filling.bring_back()
                 apart.part_from(self, image[1]["metadata"][case_layers.KEY])
-            layer = self.filling.settle(image)
-            if layer is None:
-                layer = case_layers.add_layer(viewer, image)
+            with self.at_once():
+                layer = self.filling.settle(image)
+                if layer is None:
+                    layer = case_layers.add_layer(viewer, image)
             if issues:
                 viewer.fit_to_view(layers=[layer])
         else:
@@ -352,7 +356,7 @@ class Session(QObject):
             textwrap.fill(line, 34, break_long_words=False, break_on_hyphens=False)
             for line in text.splitlines()
         )
-        view.set_text(viewer, view.PREFIX, text, "bottom_left", font_size=7, box=True)
+        view.set_text(viewer, view.CREDIT, text)
         self._reorient()
         self.citations.fill()
         if hasattr(viewer, "window"):
@@ -369,8 +373,18 @@ class Session(QObject):
         ours = case_layers.metadata_of(layer) or {}
         return np.asarray(ours["reference"], dtype=np.float64)
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Turn the picture, and say where it lies, once: at the end."""
+        self._at_once += 1
+        try:
+            yield
+        finally:
+            self._at_once -= 1
+            self._reorient()
+
     def _reorient(self, event: Any = None) -> None:
-        if self.viewer is not None:
+        if self.viewer is not None and not self._at_once:
             view.orient(self.viewer, self.world())
             self._position()
 
@@ -402,12 +416,9 @@ class Session(QObject):
 
     def _position(self, event: Any = None) -> None:
         viewer = self.viewer
-        if viewer is None:
+        if viewer is None or self._at_once:
             return
-        text = position.words(self)
-        view.set_text(
-            viewer, f"{view.PREFIX}_position", text, "top_left", font_size=8, box=True
-        )
+        view.set_text(viewer, view.POSITION, position.words(self))
         self._read_out()
 
 

@@ -23,12 +23,22 @@ from napari_tcia.core.geometry import (
 
 PREFIX = "napari_tcia"
 """Prefix of every overlay that is ours."""
+CREDIT = PREFIX
+POSITION = f"{PREFIX}_position"
+READ_OUT = f"{PREFIX}_readout"
 _EDGES = {
     f"{PREFIX}_left": "middle_left",
     f"{PREFIX}_right": "middle_right",
     f"{PREFIX}_top": "top_center",
     f"{PREFIX}_bottom": "bottom_center",
 }
+OVERLAYS = {
+    CREDIT: ("bottom_left", 7),
+    POSITION: ("top_left", 8),
+    READ_OUT: ("top_right", 8),
+    **{name: (place, 11) for name, place in _EDGES.items()},
+}
+"""Where each of our canvas overlays stands, and its font size."""
 POINT_DEPTH_MM = 10.0
 """How far from the slice a point is still looked for; its size decides."""
 
@@ -91,7 +101,7 @@ def orient(viewer: Any, affine: Affine | None) -> None:
         if viewer.dims.ndisplay == 2:
             texts = {f"{PREFIX}_{edge}": letter for edge, letter in letters.items()}
     for name, text in texts.items():
-        set_text(viewer, name, text, _EDGES[name], font_size=11, box=True)
+        set_text(viewer, name, text)
 
 
 def describe_position(
@@ -134,28 +144,60 @@ def describe_position(
     return place + (", slice missing" if k in missing else "")
 
 
-def set_text(viewer: Any, name: str, text: str, position: str, **style: Any) -> None:
-    """Create, change or (with an empty text) hide one of our canvas overlays."""
+def set_text(viewer: Any, name: str, text: str, position: str = "") -> None:
+    """Create, change or (with an empty text) hide one of `OVERLAYS`."""
     overlays = viewer.canvas.overlays
     if name not in overlays:
-        if not text:
-            return
-        overlays[name] = TextOverlay(
-            text=text, visible=True, position=position, **style
-        )
+        if text:
+            overlays[name] = _overlay(name, text)
+            set_text(viewer, name, text, position)
         return
     overlay = overlays[name]
+    position = position or OVERLAYS[name][0]
     if overlay.text != text:
         overlay.text = text
     if str(overlay.position) != position:
         overlay.position = position
+    if overlay.opacity == 0.0:  # drawn once, unseen, to be ready
+        overlay.opacity = 1.0
     if overlay.visible != bool(text):
         overlay.visible = bool(text)
+
+
+def _overlay(name: str, text: str, opacity: float = 1.0) -> TextOverlay:
+    place, size = OVERLAYS[name]
+    return TextOverlay(
+        text=text,
+        visible=True,
+        position=place,
+        font_size=size,
+        box=True,
+        opacity=opacity,
+    )
+
+
+def draw_unseen(viewer: Any, name: str, text: str) -> None:
+    """Draw one of `OVERLAYS` so that nobody sees it: its next drawing is quick."""
+    overlays = viewer.canvas.overlays
+    if name not in overlays:
+        overlays[name] = _overlay(name, text, opacity=0.0)
+    elif overlays[name].opacity == 0.0:
+        overlays[name].text = text
+
+
+def hide_unseen(viewer: Any) -> None:
+    """Put away what was drawn so and is not wanted yet."""
+    overlays = viewer.canvas.overlays
+    for one in (overlays.scale_bar, *(overlays.get(name) for name in OVERLAYS)):
+        if one is not None and one.opacity == 0.0:
+            one.visible, one.opacity = False, 1.0
 
 
 def prepare(viewer: Any) -> None:
     """Set what a viewer needs once a volume is in it: scale bar and point depth."""
     scale_bar = viewer.canvas.overlays.scale_bar
+    if scale_bar.opacity == 0.0:  # drawn once, unseen, to be ready
+        scale_bar.opacity = 1.0
     scale_bar.visible = True
     if viewer.dims.ndim == 3 and not any(viewer.dims.margin_left):
         for layer in viewer.layers:

@@ -1,11 +1,12 @@
 """What the first picture needs, made ready while nobody waits.
 
-napari and scipy load modules, and the canvas draws each character, at their first
-use: a good second in one piece, just when the first slice has come.
+napari and scipy load modules, and the canvas draws each character and the scale bar,
+at their first use: a good second in one piece, just when the first slice has come.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import threading
 import weakref
@@ -30,11 +31,11 @@ _CHARACTERS = "RLAPSI 0123456789kzimage,()-.WLmx:yTHECNDopdtnlusrfv"
 _AT_ONCE = 4
 _PAUSE_MS = 60
 _loader: list[threading.Thread] = []
-_NAME = f"{view.PREFIX}_characters"
+_spared: list[bool] = []
 
 
 def warm(viewer: Any, parent: QObject) -> None:
-    """Load modules beside the window, and draw characters, unseen, a few at a time.
+    """Load modules beside the window, and draw, unseen, a little at a time.
 
     Parameters
     ----------
@@ -48,23 +49,41 @@ def warm(viewer: Any, parent: QObject) -> None:
     )
     _loader[-1].start()
     found = weakref.ref(viewer)
-    characters = list(dict.fromkeys(_CHARACTERS))
+    characters = "".join(dict.fromkeys(_CHARACTERS))
+    steps = [(name, "R") for name in view.OVERLAYS]
+    steps += [
+        (view.POSITION, characters[n : n + _AT_ONCE])
+        for n in range(0, len(characters), _AT_ONCE)
+    ]
+    scale_bar = viewer.canvas.overlays.scale_bar
+    if not scale_bar.visible:
+        scale_bar.opacity, scale_bar.visible = 0.0, True
     timer = QTimer(parent)
     timer.setInterval(_PAUSE_MS)
 
     def draw() -> None:
         shown = found()
-        if shown is None or is_closed(shown) or not characters or shown.layers:
+        if shown is None or is_closed(shown):
             timer.stop()
-            if shown is not None and not is_closed(shown):
-                shown.canvas.overlays.pop(_NAME, None)
-            return
-        text = "".join(characters[:_AT_ONCE])
-        del characters[:_AT_ONCE]
-        view.set_text(shown, _NAME, text, "top_left", opacity=0.0)
+        elif steps and not shown.layers:
+            view.draw_unseen(shown, *steps.pop(0))
+        else:
+            timer.stop()
+            view.hide_unseen(shown)
+            _spare_collector(shown)
 
     timer.timeout.connect(draw)
     timer.start()
+
+
+def _spare_collector(viewer: Any) -> None:
+    """Let the collector pass over what was loaded: 0.2 s, in the middle of a drawing.
+
+    Once, and before there are layers: what is passed over is never looked at again.
+    """
+    if not _spared and not viewer.layers:
+        _spared.append(True)
+        gc.freeze()
 
 
 def ready() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_tcia.app.arriving import Arriving, Watched
 from napari_tcia.app.assemble import Case, assemble
 from napari_tcia.app.decoded import damage, has_copy, read_kept
-from napari_tcia.app.fetch import SUPPLEMENTS, companions, first_error, get, resolve
+from napari_tcia.app.fetch import companions, first_error, get, resolve
 from napari_tcia.app.folder import (
     admit,
     declared_images,
@@ -22,6 +22,7 @@ from napari_tcia.app.folder import (
 )
 from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
+from napari_tcia.app.supplements import SUPPLEMENTS
 from napari_tcia.core.image import Choices
 from napari_tcia.core.model import Issue, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
@@ -315,14 +316,10 @@ def _read_stored(
         ]
         doubts = issues
         memory = watched.memory(image.series.series_uid) if watched else None
-        opened = read_kept(
-            services,
-            image,
-            choices=choices,
-            report=report,
-            token=token,
-            memory=memory,
+        read = functools.partial(
+            read_kept, services, image, choices=choices, report=report, token=token
         )
+        opened = read(memory=memory)
         if watched is not None and opened.outcome is not None:
             watched.opened(image, opened.volume)
         while True:
@@ -339,14 +336,7 @@ def _read_stored(
             if opened.sound():
                 break
             doubts += (damage(opened),)
-            opened = read_kept(
-                services,
-                image,
-                choices=choices,
-                report=report,
-                token=token,
-                afresh=True,
-            )
+            opened = read(afresh=True)
         cases.append(
             dataclasses.replace(case, issues=case.issues + doubts, place=image.path)
         )

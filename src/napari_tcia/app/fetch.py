@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from napari_tcia.app import agree
+from napari_tcia.app import agree, supplements
 from napari_tcia.app.search import ANNOTATION_MODALITIES, as_issue, ask, search
 from napari_tcia.app.services import Services
 from napari_tcia.app.sources import Bring, Source, Watch
@@ -23,7 +24,7 @@ from napari_tcia.core.model import (
     StoredSeries,
     Terms,
 )
-from napari_tcia.core.task import CancelToken, Report, silent
+from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.core.threads import side_by_side
 from napari_tcia.errors import (
     EXIT_ORDER,
@@ -37,12 +38,10 @@ from napari_tcia.errors import (
     UsageError,
 )
 from napari_tcia.terms import gate
-from napari_tcia.transfer.download import fetch_file, find_whole, other_terms
+from napari_tcia.transfer.download import find_whole, other_terms
 from napari_tcia.transfer.space import make_room
 from napari_tcia.transfer.store import Store
 
-SUPPLEMENTS = {"CT Lymph Nodes": ("MED_ABD_LYMPH_ANNOTATIONS.zip",)}
-"""Supplementary annotation files, by collection, at the base of `files`."""
 SIDE_BY_SIDE = 3
 """Series that are fetched at the same time."""
 MANIFESTS = (".tcia", ".s5cmd", ".csv")
@@ -306,39 +305,29 @@ def get(
         finally:
             together.ended(one.series_uid)
 
-    with token.child() as inner:
+    over = threading.Event()
+    missing = supplements.missing(services, wanted, store)
+
+    def late(progress: Progress) -> None:
+        # Told only once nothing else is: the series are what is waited for.
+        if over.is_set():
+            report(progress)
+
+    def beside(name: str) -> Issue | None:
+        of = missing[name]
+        return supplements.bring(services, name, of, shown, store, late, inner)
+
+    with token.child() as inner, ThreadPoolExecutor(1) as pool:
+        absent = {name: pool.submit(beside, name) for name in missing}
         ended = dict(side_by_side(fetch, wanted, SIDE_BY_SIDE, inner))
+        over.set()
     token.raise_if_cancelled()
     rows = [ended[one][0] for one in wanted]
     issues = [issue for one in wanted for issue in ended[one][1]]
-    whole: dict[str, Series] = {}
-    for one, row in zip(wanted, rows, strict=True):
-        if row.error is None:
-            whole.setdefault(one.collection, one)
-    for collection, one in whole.items():
-        for name in SUPPLEMENTS.get(collection, ()):
-            if store.find_file(host, name):
-                continue
-            try:
-                fetch_file(
-                    name,
-                    collection,
-                    services.nbia,
-                    gate.grant([one], shown(), services.ledger),
-                    store,
-                    report=report,
-                    token=token,
-                )
-            except TciaError as error:
-                # The images are whole without it; the user is told.
-                issues.append(
-                    Issue(
-                        "warn",
-                        "supplement_missing",
-                        f"The published points ({name}) could not be fetched: {error}",
-                        {"file": name},
-                    )
-                )
+    for name, future in absent.items():
+        issue = future.result()
+        if issue and any(ended[one][0].error is None for one in missing[name]):
+            issues.append(issue)
     return Listing(tuple(rows), tuple(issues))
 
 

@@ -14,6 +14,7 @@ import ssl
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -233,15 +234,23 @@ class EmbeddedArchive:
         return fault.reply(request, reply, fault.shot)
 
     def pieces(self, body: bytes | Iterator[bytes]) -> Iterator[bytes]:
-        """A body in pieces that come no faster than the rate."""
+        """A body in pieces that come no faster than the rate.
+
+        As on a line: what the receiver keeps waiting is lost, what this process
+        sleeps too long is made up.
+        """
+        due = time.monotonic()
         for part in [body] if isinstance(body, bytes) else body:
             rest = memoryview(part)
             while rest and (rate := self.rate):  # it may change meanwhile
                 size = max(1, int(rate / 20))
                 piece, rest = rest[:size], rest[size:]
-                if self._stop.wait(len(piece) / rate):
+                due += len(piece) / rate
+                if self._stop.wait(max(0.0, due - time.monotonic())):
                     raise Disconnect
+                sending = time.monotonic()
                 yield bytes(piece)
+                due += time.monotonic() - sending
             if rest:
                 yield bytes(rest)
 
