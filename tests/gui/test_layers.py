@@ -14,6 +14,8 @@ from napari_tcia._napari import layers as case_layers
 from napari_tcia.core.geometry import index_to_patient
 from napari_tcia.errors import GeometryMismatch
 
+NAMES = ["CT - MED_LYMPH_001", "Nodes (reference)", "Nodes (published points)"]
+
 
 def _by_name(case, reference=None):
     made = case_layers.layer_data(case, reference)
@@ -21,11 +23,22 @@ def _by_name(case, reference=None):
 
 
 def test_layers_are_named_after_the_case(case):
-    assert list(_by_name(case)) == [
-        "CT - MED_LYMPH_001",
-        "Nodes (reference)",
-        "Nodes (published points)",
-    ]
+    assert list(_by_name(case)) == NAMES
+
+
+def test_files_of_others_go_by_their_own_names(case):
+    labels = dataclasses.replace(case.labels[0], name="model 7", source="labelmap")
+    points = dataclasses.replace(case.points, name="reader B", source="markups")
+    more = dataclasses.replace(
+        case, labels=(*case.labels, labels), further=(points,), candidates=()
+    )
+    made = _by_name(more)
+    names = [*NAMES[:2], "Nodes (model 7)", NAMES[2], "Nodes (reader B)"]
+    assert list(made) == names
+    assert [layer.visible for layer in made.values()] == [1, 1, 0, 1, 0]
+    alone = dataclasses.replace(more, labels=(labels,), points=points, further=())
+    assert list(_by_name(alone)) == [NAMES[0], "Nodes (model 7)", "Nodes (reader B)"]
+    assert [layer.visible for layer in _by_name(alone).values()] == [1, 1, 1]
 
 
 def test_world_of_a_label_centroid_is_its_place_in_the_patient(case, truth):

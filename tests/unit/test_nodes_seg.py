@@ -100,14 +100,67 @@ def test_placed_exactly(tmp_path, case, kind, omit):
     assert found.provenance.series_uid == f"{ROOT}3.300"
 
 
-def test_fractions_are_cut_at_half(tmp_path, case):
+@pytest.mark.parametrize("meaning", ["PROBABILITY", "OCCUPANCY"])
+def test_fractions_are_cut_at_half(tmp_path, case, meaning):
     stack, volume, _labels = case
     given = np.zeros(SHAPE)
     given[2, 3, 4:9] = [0.2, 0.45, 0.55, 0.9, 1.0]
-    write_seg(tmp_path / "s.dcm", sources(stack), given, kind="FRACTIONAL")
+    write_seg(
+        tmp_path / "s.dcm",
+        sources(stack),
+        given,
+        kind="FRACTIONAL",
+        fractional_type=meaning,
+        max_fractional_value=200,
+    )
     (found,) = read_labels(tmp_path / "s.dcm", volume)
     assert found.array[2, 3, 4:9].tolist() == [0, 0, 1, 1, 1]
     assert found.array.sum() == 3
+    told = next(c for c in found.checks if c.code == "fractional_threshold")
+    assert (told.verdict, dict(told.numbers)) == (
+        "warn",
+        {
+            "maximum": 200,
+            "share": 0.5,
+            "type": meaning,
+            "voxels": 3,
+            "voxels_below": 2,
+        },
+    )
+    assert meaning.lower() in told.message
+
+
+def test_frames_beside_the_images_that_they_name_are_told(tmp_path, case):
+    """Position and named image contradict each other: a reader must hear of it."""
+    stack, volume, labels = case
+    seg = write_seg(tmp_path / "s.dcm", sources(stack), labels)
+    (found,) = read_labels(tmp_path / "s.dcm", volume)
+    check = next(c for c in found.checks if c.code == "source_slices")
+    frames = int(seg.NumberOfFrames)
+    assert (check.verdict, check.numbers["frames"]) == ("pass", frames)
+    seg = pydicom.dcmread(tmp_path / "s.dcm")  # whose frames share no item
+    named = seg.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
+    named.SourceImageSequence[0].ReferencedSOPInstanceUID = volume.sop_uids[7]
+    seg.save_as(tmp_path / "s.dcm")
+    (found,) = read_labels(tmp_path / "s.dcm", volume)
+    np.testing.assert_array_equal(found.array, labels)
+    check = next(c for c in found.checks if c.code == "source_slices")
+    assert (check.verdict, check.numbers["elsewhere"]) == ("fail", 1)
+    position = seg.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    first = round((position.ImagePositionPatient[2] - stack.origin[2]) / 1.25)
+    assert (check.numbers["k"], check.numbers["named_k"]) == ([first], [7])
+
+
+def test_a_labelmap_of_part_of_a_reversed_plane(tmp_path, case):
+    stack, volume, labels = case
+    seg = cropped(
+        *(tmp_path / "s.dcm", stack, labels, slice(3, 22), slice(2, 19), True),
+        kind="LABELMAP",
+    )
+    assert seg.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7"
+    (found,) = read_labels(tmp_path / "s.dcm", volume)
+    np.testing.assert_array_equal(found.array, labels)
+    assert [s.value for s in found.segments] == [1, 2]
 
 
 def test_frames_in_any_order_and_without_their_number(tmp_path, case):
@@ -126,7 +179,7 @@ def test_frames_in_any_order_and_without_their_number(tmp_path, case):
     np.testing.assert_array_equal(found.array, labels)
 
 
-def cropped(path, stack, labels, rows, columns, flip=False):
+def cropped(path, stack, labels, rows, columns, flip=False, kind="BINARY"):
     """A SEG of a part of the plane, its rows optionally written bottom up."""
     keep = [k for k in range(len(labels)) if labels[k].any()]
     part = labels[keep][:, rows, columns]
@@ -149,6 +202,7 @@ def cropped(path, stack, labels, rows, columns, flip=False):
         path,
         sources(stack),
         part,
+        kind=kind,
         plane_positions=positions,
         plane_orientation=hd.PlaneOrientationSequence("PATIENT", orientation),
         pixel_measures=hd.PixelMeasuresSequence(np.float32(spacing).tolist(), 1.25),

@@ -154,20 +154,25 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     layers: list[LayerTuple] = [_image(case, placed, reference)]
     for number, labels in enumerate(case.labels):
         # A second rendering of the same nodes stays at hand, out of sight.
-        more = "" if number == 0 else f", {labels.source} {number + 1}"
-        layers.append(
-            _labels(case, labels, f"Nodes (reference{more})", number == 0, placed)
-        )
-    if case.points is not None:
-        layers.append(
-            _points(case, case.points, "Nodes (published points)", True, placed)
-        )
+        title = "reference" if number == 0 and not _is_import(labels) else labels.name
+        layers.append(_labels(case, labels, f"Nodes ({title})", number == 0, placed))
+    if (points := case.points) is not None:
+        own = points.source == "markups"
+        title = points.name if own else "published points"
+        layers.append(_points(case, points, f"Nodes ({title})", True, placed))
+    for points in case.further:
+        layers.append(_points(case, points, f"Nodes ({points.name})", False, placed))
     for points in case.candidates:
         layers.append(_points(case, points, points.name, False, placed))
     if case.nodes:
         # One layer carries the table; the image always exists.
         layers[0][1]["metadata"][KEY]["nodes"] = to_json(case.nodes)
     return layers
+
+
+def _is_import(labels: LabelSet) -> bool:
+    """Whether a person or a model made them outside the archive: no reference."""
+    return labels.source == "labelmap"
 
 
 def filling_limits(one: Arriving) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from napari_tcia.errors import NothingFound, VerificationError
 from napari_tcia.nodes.candidates import read_candidates
 from napari_tcia.nodes.known_issues import known_issues
 from napari_tcia.nodes.labels import read_labels
+from napari_tcia.nodes.markups import is_markups, read_markups
 from napari_tcia.nodes.match import node_rows
 from napari_tcia.nodes.points import read_points
 from napari_tcia.nodes.verify import verify
@@ -35,6 +36,8 @@ class Case:
         How well annotations and image agree, one by one and together.
     issues : tuple of Issue
         Known issues of the case, and annotations that could not be read.
+    further : tuple of PointSet
+        Points of other files beside it (a colleague's, a model's), by their names.
     choices : Choices
         What it was read with.
     place : Path or None
@@ -51,6 +54,7 @@ class Case:
     issues: tuple[Issue, ...] = ()
     choices: Choices = Choices()  # noqa: RUF009 - frozen
     place: Path | None = None
+    further: tuple[PointSet, ...] = ()
 
     @property
     def provenances(self) -> tuple[Provenance, ...]:
@@ -58,7 +62,7 @@ class Case:
         parts = [self.volume.provenance]
         parts += [labels.provenance for labels in self.labels]
         parts += [self.points.provenance] if self.points else []
-        parts += [points.provenance for points in self.candidates]
+        parts += [points.provenance for points in (*self.candidates, *self.further)]
         return tuple(dict.fromkeys(parts))
 
 
@@ -96,9 +100,10 @@ def assemble(
     annotations : iterable of (SeriesHeaders, Provenance)
         SEG series that belong to it.
     masks : iterable of Path
-        NIfTI masks.
+        NIfTI masks and NRRD labelmaps; zips of the masks of a collection.
     point_sources : sequence of Path
-        Folders or zips with published positions.
+        Folders or zips with published positions, and markups files. Without any
+        published position, the first markups stand for the points of the case.
     name : str
         What the case is called where its origin is unknown.
     choices : Choices, optional
@@ -121,12 +126,18 @@ def assemble(
         token.raise_if_cancelled()
         try:
             labels += read_labels(source, volume, provenance=origin)
+        except NothingFound:
+            pass  # the zip of the collection holds no mask of this patient
         except VerificationError as error:
             issues.append(as_issue(error))
     points: PointSet | None = None
+    further: list[PointSet] = []
     candidates: tuple[PointSet, ...] = ()
     for source in point_sources:
         try:
+            if is_markups(source):
+                further.append(read_markups(source, volume))
+                continue
             points = points or read_points(source, volume)
         except NothingFound:
             pass  # the zip of the collection holds no rows for this patient
@@ -135,6 +146,8 @@ def assemble(
         # Candidates are an addition of the same sources; most have none.
         with contextlib.suppress(NothingFound, VerificationError):
             candidates = candidates or read_candidates(source, volume)
+    if points is None and further:
+        points = further.pop(0)
     report(Progress("Measuring nodes"))
     token.raise_if_cancelled()
     return Case(
@@ -147,10 +160,12 @@ def assemble(
         checks=(
             *(check for one in labels for check in one.checks),
             *(points.checks if points else ()),
+            *(check for one in further for check in one.checks),
             *verify(volume, labels, points),
         ),
         issues=tuple(issues),
         choices=choices,
+        further=tuple(further),
     )
 
 

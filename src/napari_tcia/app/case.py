@@ -10,6 +10,7 @@ from pathlib import Path
 
 from napari_tcia.app.arriving import Arriving, Watched
 from napari_tcia.app.assemble import Case, assemble
+from napari_tcia.app.beside import files_beside
 from napari_tcia.app.decoded import damage, has_copy, read_kept
 from napari_tcia.app.fetch import companions, first_error, get, resolve
 from napari_tcia.app.folder import (
@@ -34,9 +35,6 @@ from napari_tcia.errors import (
 )
 from napari_tcia.volume.headers import SeriesHeaders, survey
 from napari_tcia.volume.read import read_volume
-
-POINT_ZIP = "MED_ABD_LYMPH_*.zip"
-POINT_FILES = ("*_lymphnodes_indices.txt", "*_lymphnodes_[pP]hysical[pP]oints.txt")
 
 
 def open_case(
@@ -213,8 +211,9 @@ def _open_own(
         )
     refuse_mixed(images)
     annotations = [s for s in found if s.modality == "SEG"]
-    alone_here = len(here) == 1
     left_out = _left_out(annotations, here)
+    beside = files_beside(path, [one.patient_id for one in here])
+    left_out += beside.issues
     cases = tuple(
         assemble(
             read_volume(
@@ -232,8 +231,8 @@ def _open_own(
                 for one in annotations
                 if _belongs(one, image, len(images))
             ],
-            _masks(path) if alone_here else [],
-            _points(path),
+            beside.masks(image.patient_id),
+            beside.points,
             name=name,
             choices=choices,
             report=report,
@@ -368,12 +367,3 @@ def _left_out(
         for one in annotations
         if not any(_belongs(one, image, len(images)) for image in images)
     )
-
-
-def _masks(root: Path) -> list[Path]:
-    return sorted([*root.rglob("*.nii.gz"), *root.rglob("*.nii")])
-
-
-def _points(root: Path) -> list[Path]:
-    folders = {f.parent for pattern in POINT_FILES for f in root.rglob(pattern)}
-    return sorted(folders) + sorted(root.rglob(POINT_ZIP))

@@ -186,7 +186,8 @@ class LabelSet:
     ----------
     array : (K, J, I) uint8 or uint16
         0 is background.
-    source : {"seg", "mask"}
+    source : {"seg", "mask", "labelmap"}
+        A DICOM SEG, a NIfTI mask, or a labelmap of another program (NRRD).
     checks : tuple of Check
         How well it was verified against the volume.
     """
@@ -202,7 +203,7 @@ class LabelSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointSet:
-    """Published node positions.
+    """Positions of nodes: published ones, or those of a markups file.
 
     Attributes
     ----------
@@ -211,9 +212,10 @@ class PointSet:
     indices : (n, 3) float64
         The same in (k, j, i) of the volume.
     sizes_mm : (n,) float64
-        Published diameter, NaN when missing.
+        Published or marked diameter, NaN when missing.
     ids : (n,) tuple of int
         Row number in the files, from 1.
+    source : {"published", "markups"}
     """
 
     points: NDArray[np.float64]
@@ -224,6 +226,7 @@ class PointSet:
     provenance: Provenance
     checks: tuple[Check, ...] = ()
     path: Path | None = None
+    source: str = "published"
 
 
 @dataclass(frozen=True, slots=True)

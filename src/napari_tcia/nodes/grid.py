@@ -94,6 +94,53 @@ def place(
     return Placement(whole, at, residual)
 
 
+def flat_indices(
+    at: Placement, indices: NDArray[np.int64], volume: Volume, what: str
+) -> NDArray[np.int64]:
+    """Voxels of the volume, as flat indices, where labelled array voxels lie.
+
+    Parameters
+    ----------
+    at : Placement
+    indices : (m, n) int
+        Indices of the array that was placed.
+    volume : Volume
+    what : str
+        Names the array in the error.
+
+    Raises
+    ------
+    GeometryMismatch
+        Some lie outside the volume.
+    """
+    inside = at(indices)
+    outside = ((inside < 0) | (inside >= volume.shape)).any(axis=1)
+    if outside.any():
+        raise GeometryMismatch(
+            f"{what} has {int(outside.sum())} labelled voxels outside the volume.",
+            "Open the whole series that it was drawn on.",
+            voxels=int(outside.sum()),
+            shape=list(volume.shape),
+        )
+    flat = np.ravel_multi_index(tuple(inside.T), volume.shape)
+    return np.asarray(flat, dtype=np.int64)
+
+
+def points_inside(indices: NDArray[np.float64], shape: tuple[int, int, int]) -> Check:
+    """Say which rows of (n, 3) indices (k, j, i) lie outside an array of `shape`."""
+    limits = np.array(shape) - 0.5
+    outside = ((indices < -0.5) | (indices >= limits)).any(axis=1)
+    rows = (np.flatnonzero(outside) + 1).tolist()
+    return Check(
+        "points_inside",
+        "fail" if rows else "pass",
+        f"{len(rows)} of {len(indices)} points lie outside the volume."
+        if rows
+        else "Every point lies inside the volume.",
+        {"rule": "P4", "rows": rows},
+    )
+
+
 def on_missing_slices(volume: Volume, labelled: Iterable[int]) -> list[Check]:
     """Warn of labels on slices k that the volume lacks; empty when there are none."""
     k = sorted(n for n in labelled if not volume.present[n])

@@ -8,6 +8,7 @@ from napari_tcia.core.image import LabelSet, Volume
 from napari_tcia.core.model import Provenance
 from napari_tcia.errors import NothingFound
 from napari_tcia.nodes.masks import read_mask
+from napari_tcia.nodes.nrrd import read_nrrd
 from napari_tcia.nodes.seg import read_seg
 from napari_tcia.volume import require_sound
 from napari_tcia.volume.headers import scan
@@ -16,13 +17,14 @@ from napari_tcia.volume.headers import scan
 def read_labels(
     path: Path | str, volume: Volume, *, provenance: Provenance | None = None
 ) -> list[LabelSet]:
-    """Read a DICOM SEG or a NIfTI mask onto the grid of `volume`.
+    """Read a DICOM SEG, a NIfTI mask or an NRRD labelmap onto the grid of `volume`.
 
     Parameters
     ----------
     path : path
         A SEG file or a folder that holds some; a NIfTI file, or a zip or folder
-        with the masks of many patients, of which this patient's is taken.
+        with the masks of many patients, of which this patient's is taken; a
+        ``.seg.nrrd`` of Slicer or a ``.nrrd``, or a folder that holds some.
     volume : Volume
     provenance : Provenance, optional
         Where the file came from; that of the volume by default.
@@ -31,7 +33,7 @@ def read_labels(
     -------
     list of LabelSet
         `LabelSet.array` is on the volume's grid, 0 for background, else the
-        SegmentNumber or mask value; overlaps are spread over several sets.
+        SegmentNumber or value in the file; overlaps are spread over several sets.
 
     Raises
     ------
@@ -45,11 +47,14 @@ def read_labels(
     path = Path(path)
     if path.suffix.lower() in (".nii", ".gz", ".zip"):
         return read_mask(path, volume, provenance=provenance)
+    if path.suffix.lower() == ".nrrd":
+        return read_nrrd(path, volume, provenance=provenance)
     if path.is_file():
         return read_seg(path, volume, provenance=provenance)
     if not path.exists():
         raise NothingFound(f"{path} does not exist.", "Check the path.")
     segs = [h.path for h in scan(path).headers if h.modality == "SEG"]
-    if not segs:
-        return read_mask(path, volume, provenance=provenance)
-    return [s for one in segs for s in read_seg(one, volume, provenance=provenance)]
+    found = [s for one in segs for s in read_seg(one, volume, provenance=provenance)]
+    for file in sorted(path.rglob("*.nrrd")):
+        found += read_nrrd(file, volume, provenance=provenance)
+    return found or read_mask(path, volume, provenance=provenance)

@@ -88,7 +88,7 @@ def read_mask(
         raise CorruptData(
             f"{path.name} is cut short or damaged: {error}.", "Fetch it again."
         ) from error
-    labels = _whole(values.reshape(values.shape[:3]), name)
+    labels = whole_numbers(values.reshape(values.shape[:3]), name)
     array = np.ascontiguousarray(_onto(labels, at, volume.shape))
     values_present = np.zeros(int(array.max()) + 1, dtype=np.bool_)
     labelled = []
@@ -224,8 +224,21 @@ def _same_forms(image: Any, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _whole(values: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels as unsigned integers; a float file holds whole numbers or is refused."""
+def whole_numbers(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels as uint8 or uint16; a float file holds whole numbers or is refused.
+
+    Parameters
+    ----------
+    values : ndarray
+        As stored, of any shape.
+    name : str
+        Names the file in the error.
+
+    Raises
+    ------
+    UnreadableAnnotation
+        Fractions, or values that are no labels.
+    """
     if values.dtype.kind == "f":
         rounded = np.rint(values)
         if not np.allclose(values, rounded, atol=1e-3):

@@ -104,6 +104,11 @@ def parse_points_folder(path: Path | str, patient_id: str = "") -> PublishedPoin
     )
 
 
+def holds_published(folder: Path) -> bool:
+    """Whether a folder holds a file that is named as the published ones are."""
+    return any(_NAME.fullmatch(file.name) for file in folder.rglob("*_lymphnodes_*"))
+
+
 def parse_table(data: bytes, name: str, columns: tuple[int, ...]) -> Numbers:
     """Parse rows of numbers: any white space, line ending, blank lines, a BOM.
 

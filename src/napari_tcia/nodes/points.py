@@ -18,6 +18,8 @@ import numpy as np
 from napari_tcia.core.geometry import Affine, index_to_patient, patient_to_index
 from napari_tcia.core.image import Check, PointSet, Volume
 from napari_tcia.core.model import Provenance
+from napari_tcia.nodes.grid import points_inside
+from napari_tcia.nodes.markups import in_folder, is_markups, read_markups
 from napari_tcia.nodes.point_files import EXACT_MM, Numbers, parse_points_folder
 from napari_tcia.volume import require_sound
 
@@ -31,7 +33,8 @@ def read_points(
     ----------
     path : path
         One of the files (its siblings are read too), the patient's folder, a
-        folder above it, or the zip of all patients.
+        folder above it, or the zip of all patients; or a ``.mrk.json`` of Slicer,
+        or a folder with one and no published files (see `read_markups`).
     volume : Volume
         The CT, of sound geometry.
     provenance : Provenance, optional
@@ -54,6 +57,8 @@ def read_points(
     """
     require_sound(volume, "annotations")
     path = Path(path)
+    if (marked := path if is_markups(path) else in_folder(path)) is not None:
+        return read_markups(marked, volume, provenance=provenance)
     files = parse_points_folder(path, volume.provenance.patient_id)
     checks = list(files.checks)
     points, indices = files.points, files.indices
@@ -74,7 +79,7 @@ def read_points(
     elif len(indices) == len(points):
         checks.append(compare(volume.affine, volume.shape, indices, points))
     in_volume = patient_to_index(volume.affine, points)
-    checks.append(_inside(in_volume, volume.shape))
+    checks.append(points_inside(in_volume, volume.shape))
     sizes, size_checks = _sizes(files.sizes, len(points), volume.affine)
     base = volume.provenance if provenance is None else provenance
     return PointSet(
@@ -178,20 +183,6 @@ def _hypotheses(
             named.append((len(words), " and ".join(words), moved, points * signs))
     for _, name, moved, turned in sorted(named, key=lambda one: one[0]):
         yield name, moved, turned
-
-
-def _inside(indices: Numbers, shape: tuple[int, int, int]) -> Check:
-    limits = np.array(shape) - 0.5
-    outside = ((indices < -0.5) | (indices >= limits)).any(axis=1)
-    rows = (np.flatnonzero(outside) + 1).tolist()
-    return Check(
-        "points_inside",
-        "fail" if rows else "pass",
-        f"{len(rows)} of {len(indices)} points lie outside the volume."
-        if rows
-        else "Every point lies inside the volume.",
-        {"rule": "P4", "rows": rows},
-    )
 
 
 def _sizes(

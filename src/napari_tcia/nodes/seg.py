@@ -7,32 +7,35 @@ with foreground, in any order, may be cropped, and may run from head to foot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
 
-from napari_tcia.core.image import Check, LabelSet, Segment, Volume
+from napari_tcia.core.image import Check, LabelSet, Segment, Verdict, Volume
 from napari_tcia.core.model import Provenance
 from napari_tcia.errors import (
-    CorruptData,
     GeometryMismatch,
     UnreadableAnnotation,
-    UnsupportedData,
 )
-from napari_tcia.nodes.grid import on_missing_slices, place
+from napari_tcia.nodes.grid import on_missing_slices
+from napari_tcia.nodes.seg_frames import (
+    HALF,
+    Labelled,
+    group_of,
+    labelled_voxels,
+    plane_of,
+    sources_of,
+)
+from napari_tcia.nodes.spread import spread
 from napari_tcia.volume.instance import tolerant
 
 _SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 _LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"
 _STEP_SHARE = 0.1
 """Share of the step by which the frames of another series may be apart."""
-_HALF = 0.5
-"""Share of MaximumFractionalValue from which a voxel belongs to a segment."""
 
 
 def read_seg(
@@ -66,7 +69,7 @@ def read_seg(
     """
     path = Path(path)
     with tolerant():
-        dataset = _open(path)
+        dataset = open_seg(path)
         try:
             return _read(dataset, path, volume, provenance)
         except (AttributeError, KeyError, IndexError, TypeError) as error:
@@ -76,7 +79,8 @@ def read_seg(
             ) from error
 
 
-def _open(path: Path) -> pydicom.Dataset:
+def open_seg(path: Path) -> pydicom.Dataset:
+    """Read a file as DICOM SEG; raises `UnreadableAnnotation` where it is none."""
     try:
         dataset = pydicom.dcmread(path)
         sop_class = str(dataset.get("SOPClassUID", ""))
@@ -97,25 +101,20 @@ def _read(
     dataset: pydicom.Dataset, path: Path, volume: Volume, provenance: Provenance | None
 ) -> list[LabelSet]:
     checks = [_frame_of_reference(dataset, path, volume), _references(dataset, volume)]
-    if checks[1].verdict == "fail":
+    if checks[1].verdict == "fail" or not any(volume.sop_uids):
         _same_step(dataset, path, volume)
     kind = str(dataset.get("SegmentationType", ""))
-    if kind == "FRACTIONAL":
-        checks.append(
-            Check(
-                "fractional_threshold",
-                "warn",
-                "A fractional segmentation, cut at half of its maximum.",
-                {"maximum": int(dataset.MaximumFractionalValue), "share": _HALF},
-            )
-        )
     segments = tuple(
         # A labelmap may describe its background as segment 0 (PS3.3 C.8.20.2).
         _segment(item)
         for item in dataset.SegmentSequence
         if int(item.SegmentNumber)
     )
-    voxels, residual, slices = _voxels(dataset, path, volume, kind)
+    frames = labelled_voxels(dataset, path, volume, kind)
+    voxels, residual, slices = frames.voxels, frames.residual, frames.slices
+    if kind == "FRACTIONAL":
+        checks.append(_fractions(dataset, frames.weak, sum(map(len, voxels.values()))))
+    checks += _source_slices(frames)
     unknown = sorted(set(voxels) - {segment.value for segment in segments})
     if unknown:
         raise UnreadableAnnotation(
@@ -147,11 +146,12 @@ def _read(
             patient_id=str(dataset.get("PatientID", "")) or base.patient_id,
             series_sha256="",  # that of the images is not its own
         )
-    arrays = _layers(voxels, segments, volume.shape)
+    none = np.empty(0, dtype=np.int64)
+    arrays = spread(((s, voxels.get(s.value, none)) for s in segments), volume.shape)
     return [
         LabelSet(
             array=array,
-            segments=tuple(s for s in segments if s.value in members),
+            segments=members,
             name=name if number == 1 else f"{name} ({number})",
             source="seg",
             provenance=base,
@@ -190,15 +190,12 @@ def _references(dataset: pydicom.Dataset, volume: Volume) -> Check:
         for instance in series.get("ReferencedInstanceSequence") or ()
     }
     for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
-        for derivation in frame.get("DerivationImageSequence") or ():
-            named |= {
-                str(source.ReferencedSOPInstanceUID)
-                for source in derivation.get("SourceImageSequence") or ()
-            }
+        named |= sources_of(frame)
     absent = named - known
     numbers = {"referenced": len(named), "absent": len(absent)}
-    if not named:
-        return Check(code, "warn", "It names no source images.", numbers)
+    if not (named and known):
+        message = "Its source images could not be compared with those of the volume."
+        return Check(code, "warn", message, numbers)
     if absent == named:
         message = f"None of its {len(named)} source images is in this volume."
         return Check(code, "fail", message, numbers)
@@ -216,8 +213,8 @@ def _same_step(dataset: pydicom.Dataset, path: Path, volume: Volume) -> None:
     """
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     first = dataset.PerFrameFunctionalGroupsSequence[0]
-    apart = _group(first, shared, "PixelMeasuresSequence").get("SpacingBetweenSlices")
-    vectors, _ = _plane(first, shared)
+    apart = group_of(first, shared, "PixelMeasuresSequence").get("SpacingBetweenSlices")
+    vectors, _ = plane_of(first, shared)
     normal = np.cross(vectors[:, 0], vectors[:, 1])
     normal /= np.linalg.norm(normal)
     step = float(np.abs(normal @ volume.affine[:3, :3]).max())
@@ -253,125 +250,41 @@ def _code(sequence: Sequence[pydicom.Dataset] | None) -> tuple[str, str, str] | 
     return None
 
 
-def _voxels(
-    dataset: pydicom.Dataset, path: Path, volume: Volume, kind: str
-) -> tuple[dict[int, NDArray[np.int64]], float, set[int]]:
-    """Flat indices of each segment's voxels; residual; labelled slices."""
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
-    shape = (int(dataset.Rows), int(dataset.Columns))
-    found: dict[int, list[NDArray[np.int64]]] = {}
-    residual = 0.0
-    slices: set[int] = set()
-    per_frame = dataset.PerFrameFunctionalGroupsSequence
-    for own, pixels in zip(per_frame, _frames(dataset, path), strict=True):
-        vectors, origin = _plane(own, shared[0])
-        at = place(volume.affine, vectors, origin, shape, path.name)
-        residual = max(residual, at.residual)
-        rows, columns = np.nonzero(pixels)
-        values = pixels[rows, columns]
-        if kind == "FRACTIONAL":
-            strong = values >= _HALF * int(dataset.MaximumFractionalValue)
-            rows, columns, values = rows[strong], columns[strong], values[strong]
-        indices = at(np.stack([rows, columns], axis=1))
-        outside = ((indices < 0) | (indices >= volume.shape)).any(axis=1)
-        if outside.any():
-            raise GeometryMismatch(
-                f"{path.name} has {int(outside.sum())} labelled voxels outside the "
-                "volume.",
-                "Open the whole series that it was drawn on.",
-                voxels=int(outside.sum()),
-                shape=list(volume.shape),
-            )
-        slices.update(np.unique(indices[:, 0]).tolist())
-        flat = np.ravel_multi_index(tuple(indices.T), volume.shape)
-        if kind == "LABELMAP":
-            for value in np.unique(values).tolist():
-                found.setdefault(value, []).append(flat[values == value])
-        else:
-            number = _group(own, shared[0], "SegmentIdentificationSequence")
-            value = int(number.ReferencedSegmentNumber)
-            found.setdefault(value, []).append(flat)
-    voxels = {value: np.unique(np.concatenate(parts)) for value, parts in found.items()}
-    return voxels, residual, slices
-
-
-def _group(own: pydicom.Dataset, shared: pydicom.Dataset, name: str) -> Any:
-    """First item of a functional group, of the frame or of all frames."""
-    sequence = own.get(name) or shared.get(name)
-    if not sequence:
-        raise AttributeError(name)
-    return sequence[0]
-
-
-def _plane(
-    own: pydicom.Dataset, shared: pydicom.Dataset
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the LPS steps (3, 2) along rows and columns of a frame, and its origin."""
-    position = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
-    cosines = np.array(
-        _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient,
-        dtype=np.float64,
+def _fractions(dataset: pydicom.Dataset, weak: int, kept: int) -> Check:
+    maximum = int(dataset.MaximumFractionalValue)
+    meaning = str(dataset.get("SegmentationFractionalType", "")) or "unknown"
+    return Check(
+        "fractional_threshold",
+        "warn",
+        f"A fractional segmentation ({meaning.lower()}): voxels of {HALF:.0%} and "
+        f"more of {maximum} are labelled ({kept}), those below are not ({weak}).",
+        {
+            "maximum": maximum,
+            "share": HALF,
+            "type": meaning,
+            "voxels": kept,
+            "voxels_below": weak,
+        },
     )
-    spacing = _group(own, shared, "PixelMeasuresSequence").PixelSpacing
-    down = cosines[3:] * float(spacing[0])
-    right = cosines[:3] * float(spacing[1])
-    return np.stack([down, right], axis=1), np.array(position, dtype=np.float64)
 
 
-def _frames(dataset: pydicom.Dataset, path: Path) -> Iterator[NDArray[Any]]:
-    """Frames one at a time: bits are unpacked here, since 600 frames are 150 MB."""
-    count = int(dataset.get("NumberOfFrames", 1) or 1)
-    shape = (int(dataset.Rows), int(dataset.Columns))
-    if count != len(dataset.PerFrameFunctionalGroupsSequence):
-        raise CorruptData(
-            f"{path.name} describes {len(dataset.PerFrameFunctionalGroupsSequence)} "
-            f"frames and declares {count}.",
-            "Fetch it again.",
+def _source_slices(found: Labelled) -> list[Check]:
+    """Say whether every frame lies on the image that it was drawn on."""
+    if not found.compared:
+        return []
+    wrong = found.elsewhere
+    numbers = {
+        "frames": found.compared,
+        "elsewhere": len(wrong),
+        "k": [k for k, _ in wrong[:20]],
+        "named_k": [named for _, named in wrong[:20]],
+    }
+    message = f"All {found.compared} frames lie on the images that they name."
+    if wrong:
+        k, named = wrong[0]
+        message = (
+            f"{len(wrong)} of {found.compared} frames lie elsewhere than the images "
+            f"that they name (k {k}, named k {named}); their position was followed."
         )
-    data = dataset.get("PixelData") or b""
-    compressed = dataset.file_meta.TransferSyntaxUID.is_encapsulated
-    size = shape[0] * shape[1]
-    bits = int(dataset.BitsAllocated)
-    if not compressed and len(data) * 8 < count * size * bits:
-        raise CorruptData(
-            f"{path.name} ends after {len(data)} of {count * size * bits // 8} bytes "
-            "of pixels.",
-            "Fetch it again.",
-        )
-    if bits == 1 and not compressed:
-        packed = np.frombuffer(data, np.uint8)
-        for frame in range(count):
-            first, last = frame * size, (frame + 1) * size
-            piece = np.unpackbits(packed[first // 8 : -(-last // 8)], bitorder="little")
-            yield piece[first % 8 : first % 8 + size].reshape(shape)
-        return
-    from pydicom.pixels.utils import iter_pixels
-
-    try:
-        yield from iter_pixels(dataset, raw=True)
-    except Exception as error:  # decoders raise whatever their C code maps to
-        raise UnsupportedData(
-            f"The frames of {path.name} cannot be decoded: {error}.",
-            'Its codec may be missing: pip install "napari-tcia[codecs]"',
-        ) from error
-
-
-def _layers(
-    voxels: dict[int, NDArray[np.int64]],
-    segments: Sequence[Segment],
-    shape: tuple[int, int, int],
-) -> list[tuple[NDArray[Any], set[int]]]:
-    """Arrays that hold every segment whole; a new one wherever two overlap."""
-    top = max((segment.value for segment in segments), default=0)
-    dtype = np.uint8 if top <= 255 else np.uint16
-    layers: list[tuple[NDArray[Any], set[int]]] = [(np.zeros(shape, dtype), set())]
-    for segment in sorted(segments, key=lambda one: one.value):
-        flat = voxels.get(segment.value, np.empty(0, dtype=np.int64))
-        free = (one for one in layers if not one[0].reshape(-1)[flat].any())
-        layer = next(free, None)
-        if layer is None:
-            layer = (np.zeros(shape, dtype), set())
-            layers.append(layer)
-        layer[0].reshape(-1)[flat] = segment.value
-        layer[1].add(segment.value)
-    return layers
+    verdict: Verdict = "fail" if wrong else "pass"
+    return [Check("source_slices", verdict, message, numbers)]

@@ -259,7 +259,8 @@ def _same_labels(sets: Sequence[LabelSet], boxes: Regions) -> Check:
     """Segment n of the SEG and label n of the mask should be the same voxels."""
     sides: dict[str, dict[int, tuple[NDArray[Any], Box]]] = {"seg": {}, "mask": {}}
     for (number, value), box in boxes.items():
-        sides[sets[number].source][value] = (sets[number].array, box)
+        if sets[number].source in sides:
+            sides[sets[number].source][value] = (sets[number].array, box)
     seg, mask = sides["seg"], sides["mask"]
     differing = {}
     for value in sorted(seg.keys() | mask.keys()):
