@@ -18,7 +18,7 @@ from napari_tcia.app.services import Services
 from napari_tcia.app.sources import Source
 from napari_tcia.core.geometry import Affine, index_to_patient
 from napari_tcia.core.image import Check, LabelSet, NodeRow, Passport, Volume
-from napari_tcia.core.model import Issue, SearchQuery, Series, StoredSeries
+from napari_tcia.core.model import Issue, Provenance, SearchQuery, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
 from napari_tcia.errors import (
     ArchiveError,
@@ -59,6 +59,11 @@ class NodesOnly:
     alone: Alone
     nodes: tuple[NodeRow, ...]
     issues: tuple[Issue, ...]
+
+    @property
+    def provenances(self) -> tuple[Provenance, ...]:
+        """Of every part, for citations."""
+        return tuple(dict.fromkeys(one.provenance for one in self.alone.labels))
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -209,7 +214,7 @@ def around(
         )
         volume = read_volume(folder, series_uid=image.series_uid, provenance=origin)
     volume = _as_part(volume, image)
-    placed = _onto(volume, only.alone, labels)
+    placed = _onto(volume, only.alone, labels, row.label)
     return Case(
         name=only.name,
         volume=volume,
@@ -267,7 +272,9 @@ def _as_part(volume: Volume, image: Series) -> Volume:
     )
 
 
-def _onto(volume: Volume, alone: Alone, labels: LabelSet) -> LabelSet:
+def _onto(
+    volume: Volume, alone: Alone, labels: LabelSet, value: int | None
+) -> LabelSet:
     """One node on the slices that were fetched, by instance and by position."""
     grid = alone.grid
     at = {uid: k for k, uid in enumerate(grid.sop_uids) if uid}
@@ -276,8 +283,10 @@ def _onto(volume: Volume, alone: Alone, labels: LabelSet) -> LabelSet:
         if uid not in at:
             continue
         _same_place(volume.affine, k, grid.affine, at[uid], volume.shape)
-        array[k] = labels.array[at[uid]]
-    return replace(labels, array=array)
+        plane = labels.array[at[uid]]
+        array[k] = np.where(plane == value, plane, 0)
+    segments = tuple(one for one in labels.segments if one.value == value)
+    return replace(labels, array=array, segments=segments)
 
 
 def _same_place(
