@@ -10,6 +10,7 @@ import pytest
 
 from napari_tcia.app import agree
 from napari_tcia.app.case import open_case
+from napari_tcia.app.node_sizes import with_node_at_least
 from napari_tcia.app.nodes_only import around, nodes_only
 from napari_tcia.app.search import search
 from napari_tcia.app.services import Services
@@ -218,3 +219,24 @@ def test_the_command_line_lists_and_measures(
     assert answer["citations"]
     assert run(["nodes", PATIENT, "--around", "99", "--json"]) == 2
     assert run(["nodes", PATIENT, "--labels-only"]) == 0
+
+
+def test_cases_are_found_by_their_largest_node(archive, accepted):
+    listed = search(accepted, SearchQuery(collection="CT Lymph Nodes")).items
+    before = len(archive.log)
+    nothing = with_node_at_least(accepted, listed, 5)
+    assert nothing.items == ()
+    (unknown,) = nothing.issues
+    assert unknown.numbers["studies"] == len({one.study_uid for one in listed})
+    (only,) = nodes_only(accepted, PATIENT)
+    largest = max(row.short_axis_mm for row in only.nodes)
+    for limit, patients in [(largest, {PATIENT}), (largest + 0.1, set())]:
+        found = with_node_at_least(accepted, listed, limit)
+        assert {one.patient_id for one in found.items} == patients
+        assert found.issues[0].numbers["studies"] == unknown.numbers["studies"] - 1
+    modalities = [one.modality for one in with_node_at_least(accepted, listed, 1).items]
+    assert sorted(modalities) == ["CT", "SEG"]
+    assert sent(archive, before) <= only.series.bytes * 2
+    # What is withdrawn is not known any more.
+    agree.revoke(accepted, "CT Lymph Nodes", "Ada")
+    assert with_node_at_least(accepted, listed, 1).items == ()
