@@ -41,6 +41,11 @@ NODE_COLUMNS = (
     "hu_mean",
     "hu_sd",
     "size_class",
+    "hu_percentiles",
+    "equivalent_diameter_mm",
+    "extent_mm",
+    "piece",
+    "pieces",
 )
 
 
@@ -121,6 +126,7 @@ def nodes(
     from napari_tcia.app import credit, nodes_only
     from napari_tcia.app.case import open_case
     from napari_tcia.app.services import Services
+    from napari_tcia.export.table import as_text
 
     services = Services.open()
     cases: Sequence[Case | NodesOnly]
@@ -168,7 +174,11 @@ def nodes(
         writer = csv.DictWriter(sys.stdout, ["case", *NODE_COLUMNS])
         writer.writeheader()
         writer.writerows(
-            {k: "" if v is None else v for k, v in to_json(r).items()} for r in rows
+            {
+                k: "" if v is None else as_text(v) if isinstance(v, str) else v
+                for k, v in to_json(r).items()
+            }
+            for r in rows
         )
     else:
         print_nodes(rows, checks, issues)
