@@ -9,7 +9,14 @@ import pytest
 
 from annotation_factory import volume_of, write_points
 from napari_tcia.errors import BrokenGeometry, NothingFound, UnreadableAnnotation
-from napari_tcia.nodes import known_issues, node_rows, read_candidates, read_points
+from napari_tcia.nodes import (
+    annotation_issues,
+    known_issues,
+    node_rows,
+    read_candidates,
+    read_points,
+    separated_companions,
+)
 from napari_tcia.nodes.candidates import node_row
 
 SHAPE = (40, 60, 50)
@@ -295,4 +302,28 @@ def test_known_issues():
         "thick_spacing",
         "no_candidates",
     }
+    assert {"one_diameter", "candidates_hold_the_truth"} <= codes.keys()
+    assert "one_diameter" not in {i.code for i in known_issues("MED_LYMPH_021")}
     assert known_issues("MED_LYMPH_091") == known_issues("LIDC-IDRI-0314") == ()
+
+
+def test_a_split_that_separates_a_scan_from_itself_is_told():
+    train = ["ABD_LYMPH_001", "MED_LYMPH_003", "MED_LYMPH_090", "ABD_LYMPH_001"]
+    assert separated_companions(train, ["MED_LYMPH_002", "ABD_LYMPH_086"]) == (
+        ("ABD_LYMPH_001", "MED_LYMPH_002"),
+        ("MED_LYMPH_090", "ABD_LYMPH_086"),
+    )
+    assert separated_companions([*train, "MED_LYMPH_002"], ["MED_LYMPH_001"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("description", "codes"),
+    [
+        ("Partially Annotated", ["partially_annotated"]),
+        ("Fully Annotated", []),
+        ("Lymph node segmentations", []),
+    ],
+)
+def test_how_complete_a_segmentation_says_it_is(description, codes):
+    found = annotation_issues([description])
+    assert [issue.code for issue in found] == codes

@@ -13,7 +13,7 @@ from napari_tcia.core.model import Issue, Provenance
 from napari_tcia.core.task import CancelToken, Progress, Report
 from napari_tcia.errors import NothingFound, VerificationError
 from napari_tcia.nodes.candidates import read_candidates
-from napari_tcia.nodes.known_issues import known_issues
+from napari_tcia.nodes.known_issues import annotation_issues, known_issues
 from napari_tcia.nodes.labels import read_labels
 from napari_tcia.nodes.markups import is_markups, read_markups
 from napari_tcia.nodes.match import node_rows
@@ -130,6 +130,7 @@ def assemble(
             pass  # the zip of the collection holds no mask of this patient
         except VerificationError as error:
             issues.append(as_issue(error))
+    issues += annotation_issues(one.name for one in labels)
     points: PointSet | None = None
     further: list[PointSet] = []
     candidates: tuple[PointSet, ...] = ()

@@ -27,7 +27,7 @@ from napari_tcia.errors import (
     UsageError,
 )
 from napari_tcia.nodes.alone import Alone, read_alone
-from napari_tcia.nodes.known_issues import known_issues
+from napari_tcia.nodes.known_issues import annotation_issues, known_issues
 from napari_tcia.nodes.match import node_rows
 from napari_tcia.terms import gate
 from napari_tcia.transfer.slices import fetch_slices
@@ -126,7 +126,10 @@ def _read(services: Services, kept: StoredSeries, file: Path) -> NodesOnly:
         series=kept.series,
         alone=alone,
         nodes=node_rows(alone.grid, alone.labels),
-        issues=known_issues(patient),
+        issues=(
+            *known_issues(patient),
+            *annotation_issues(one.name for one in alone.labels),
+        ),
     )
 
 

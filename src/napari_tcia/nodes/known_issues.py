@@ -7,6 +7,7 @@ the geometry of its 176 series and the rows of its annotation files.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from napari_tcia.core.model import Issue
 
@@ -74,6 +75,48 @@ def companion(patient_id: str) -> str | None:
     return _COMPANION_OF.get(patient_id)
 
 
+def separated_companions(
+    first: Iterable[str], second: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """Scans that a split puts on both of its sides, under their two identities.
+
+    Parameters
+    ----------
+    first, second : iterable of str
+        Patient IDs of the two sides, for example of training and test.
+
+    Returns
+    -------
+    tuple of (str, str)
+        The ID in `first` and the one in `second`, in the order of `first`.
+    """
+    there = set(second)
+    return tuple(
+        (one, other)
+        for one in dict.fromkeys(first)
+        if (other := companion(one)) is not None and other in there
+    )
+
+
+def annotation_issues(descriptions: Iterable[str]) -> tuple[Issue, ...]:
+    """What the SeriesDescription of a segmentation says of how complete it is.
+
+    Mediastinal-Lymph-Node-SEG (doi:10.7937/QVAZ-JA09) calls 393 of its 513
+    segmentations "Partially Annotated".
+    """
+    if any("partially annotated" in one.casefold() for one in descriptions):
+        return (
+            Issue(
+                "warn",
+                "partially_annotated",
+                "Partially annotated, as its publishers say: a node without a label is "
+                "not in the reference, and neither precision nor false positives can "
+                "be told.",
+            ),
+        )
+    return ()
+
+
 def known_issues(patient_id: str) -> tuple[Issue, ...]:
     """Known facts about a case; empty for patients of other collections.
 
@@ -105,11 +148,27 @@ def known_issues(patient_id: str) -> tuple[Issue, ...]:
             Issue(
                 "info",
                 "companion_scan",
-                f"The same scan is also {other}, with its own annotations; keep both "
-                "on one side of a train and test split.",
+                f"The same scan is also {other}, with annotations of its own: open "
+                "that too to see them, and keep both on one side of a train and test "
+                "split.",
                 {"companion": other},
             )
         )
+    if not mediastinal:
+        issues += [
+            Issue(
+                "info",
+                "one_diameter",
+                "The published sizes are one diameter in mm and again in pixels; "
+                "which axis it is, is not documented.",
+            ),
+            Issue(
+                "info",
+                "candidates_hold_the_truth",
+                "The published positive candidates hold every annotated node by "
+                "construction: no detector is to be scored on them.",
+            ),
+        ]
     issues += [Issue("warn", code, text) for code, text in _SPECIAL.get(patient_id, ())]
     if mediastinal and number in _NO_CANDIDATES:
         issues.append(
