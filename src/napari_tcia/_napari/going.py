@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_tcia._napari import layers as case_layers
-from napari_tcia._napari import view
+from napari_tcia._napari import walking
 from napari_tcia._qt.ask_line import AskLine
 from napari_tcia.app.places import EXAMPLES, Place, parse_place
 from napari_tcia.core.geometry import display_transform, index_to_patient
 
 if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
-
-NODE_ZOOM = 4.0
-"""Canvas pixels per mm that a jump to a node zooms in to, at least."""
 
 
 def ask(session: Session) -> None:
@@ -50,8 +47,7 @@ def go(session: Session, text: str) -> str:
         if not rows:
             count = len(case_layers.node_rows(ours))
             return f"There is no node {place.number:g}: this case has {count}."
-        index = (rows[0].k, *rows[0].index[1:])
-        view.jump(viewer, tuple(image.data_to_world(index)), NODE_ZOOM)
+        walking.choose(session, rows[0])
         return ""
     if place.kind in ("k", "image"):
         return _to_slice(session, place)

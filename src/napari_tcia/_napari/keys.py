@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QTextEdit,
 )
 
-from napari_tcia._napari import going, linked, measuring, planes, windowing
+from napari_tcia._napari import going, linked, measuring, planes, walking, windowing
 from napari_tcia._qt.key_sheet import KeySheet
 from napari_tcia.app.windows import PRESETS
 
@@ -85,6 +85,10 @@ KEYS: tuple[Key, ...] = (
     Key("J", "thinner", "Slab", lambda s: s.slab.thicker(-1)),
     Key("H", "mean or maximum (MIP)", "Slab", lambda s: s.slab.switch()),
     Key("G", "go to a slice, a position or a node", "Go", going.ask),
+    Key("N", "next node", "Nodes", lambda s: walking.step(s, 1)),
+    Key("Shift-N", "previous node", "Nodes", lambda s: walking.step(s, -1)),
+    Key("W", "this node alone, and all again", "Nodes", walking.isolate),
+    Key("K", "nodes out of sight, and back", "Nodes", walking.blink),
     Key("Shift-R", "ruler, mm", "Measure", measuring.ruler),
     Key("Shift-E", "ellipse, HU inside; round with Shift", "Measure", measuring.circle),
     Key("F1", "this sheet", "Help", _sheet),

@@ -35,6 +35,8 @@ FILLING = "filling"
 """Role of an image whose slices are still on their way: nothing of it is proven."""
 MEASUREMENTS = "measurements"
 """Role of a layer of rulers and circles on a volume of ours."""
+AXES = "axes"
+"""Role of the layer that shows the axes of the chosen node."""
 PROVENANCE = frozenset(Provenance().to_dict())
 """Keys of our metadata that say where a layer comes from."""
 LayerTuple = tuple[Any, dict[str, Any], str]

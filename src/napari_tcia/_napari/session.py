@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ _LOOK_MS = 500
 _TURN_MS = 15
 """Between two layers of a case: what was added is drawn before the next."""
 _WATCH = "napari-tcia viewers"
-_OWN = (case_layers.FILLING, case_layers.MEASUREMENTS)
+_OWN = (case_layers.FILLING, case_layers.MEASUREMENTS, case_layers.AXES)
 """Roles of layers that change by themselves, or by what they are for."""
 _GEOMETRY = {"affine", "reference", "missing", "quantity", "verdict", "first_index"}
 """What the metadata of an image must have for a place in the patient."""
@@ -81,6 +81,10 @@ class Session(QObject):
 
     layers_changed = Signal()
     """Layers of ours came or went."""
+    node_chosen = Signal(int)
+    """Number of the node that is shown now."""
+    nodes_changed = Signal()
+    """Something was said, or drawn, of a node."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -94,6 +98,12 @@ class Session(QObject):
         self.runner = TaskRunner(self)
         self.filling = FillingLayers(self)
         self.slab = Slab(self)
+        self.chosen_node = 0
+        """Number of the node that was chosen last, 0 for none."""
+        self.listed_nodes: Callable[[], Sequence[int]] | None = None
+        """Gives the numbers of the nodes as a table lists them, where there is one."""
+        self.blinked: tuple[Layer, ...] = ()
+        """Annotations that are out of sight for a moment."""
         self.box: Any = None
         """Small dialog that is open, if any."""
         self._queue = QTimer(self)

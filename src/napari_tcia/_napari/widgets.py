@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_tcia._napari import axes, walking
 from napari_tcia._napari import layers as case_layers
-from napari_tcia._napari import view
-from napari_tcia._napari.session import session_for
+from napari_tcia._napari.session import Session, session_for
 from napari_tcia._napari.warm import warm
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
 from napari_tcia.app.choices import offers
 from napari_tcia.core.image import Check, NodeRow
-
-JUMP_ZOOM = 4.0
-"""Canvas pixels per mm that a jump zooms in to, at least."""
 
 
 class BrowserDock(Browser):
@@ -53,7 +50,13 @@ class NodesDock(NodeTable):
         viewer = self._session.viewer
         viewer.layers.selection.events.active.connect(self._refresh)
         viewer.cursor.events.position.connect(self._under_cursor)
-        self.chosen.connect(self._jump)
+        self.chosen.connect(partial(walking.choose, self._session))
+        self.asked.connect(self._walk)
+        self.model.said = self._said
+        self._session.listed_nodes = self.listed
+        self._session.node_chosen.connect(self.select)
+        self._session.nodes_changed.connect(self.table.viewport().update)
+        self.destroyed.connect(partial(_forget_order, self._session))
         self.decided.connect(self._decide)
         self._refresh()
 
@@ -82,12 +85,17 @@ class NodesDock(NodeTable):
         if self._shown is not None:
             self._session.read_again(self._shown, choice)
 
-    def _jump(self, row: NodeRow) -> None:
-        image, viewer = self._session.image(), self._session.viewer
-        if image is None or viewer is None:
-            return
-        world = image.data_to_world((row.k, *row.index[1:]))
-        view.jump(viewer, tuple(np.asarray(world, dtype=float)), JUMP_ZOOM)
+    def _walk(self, how: str) -> None:
+        if how in ("previous", "next"):
+            walking.step(self._session, 1 if how == "next" else -1)
+        elif how == "alone":
+            walking.isolate(self._session)
+        else:
+            walking.blink(self._session)
+
+    def _said(self, row: NodeRow) -> str:
+        image = self._shown
+        return axes.words(image, row.id) if image is not None else ""
 
     def _under_cursor(self, event: Any = None) -> None:
         viewer = self._session.viewer
@@ -99,6 +107,10 @@ class NodesDock(NodeTable):
             if layer.visible:
                 found = layer.get_value(viewer.cursor.position, world=True) or found
         self.highlight(int(found) if found else None)
+
+
+def _forget_order(session: Session, _: object = None) -> None:
+    session.listed_nodes = None
 
 
 def open_docks(viewer: Any) -> BrowserDock:

@@ -19,12 +19,14 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
+    QLineEdit,
     QPushButton,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_tcia._qt.node_filter import matches
 from napari_tcia._qt.style import (
     MARGIN,
     SPACING,
@@ -76,11 +78,30 @@ COLUMNS = (
     ),
     ("Image", "Slice, counted from 1", lambda r: str(image_number(r.k)), lambda r: r.k),
 )
+_TOOLS = {
+    "previous": ("\u2039", "Previous node", "Previous node (Shift + N)"),
+    "next": ("\u203a", "Next node", "Next node (N)"),
+    "alone": ("Only this", "Only this node", "This node alone, and all again (W)"),
+    "blink": ("Hide", "Hide nodes", "Nodes out of sight, and back (K)"),
+}
 _SORT = Qt.ItemDataRole.UserRole
 _SIZES = (1, 2, 3)
 """Columns that a first click sorts with the largest on top."""
 _LONG = re.compile(r"\S{30,}")
 _LIT = QColor(47, 125, 225, 110)
+
+
+class _Filtered(QSortFilterProxyModel):
+    """Sorted, and only what a typed filter lets through."""
+
+    text = ""
+
+    def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:
+        """Whether the node of a row matches."""
+        model = self.sourceModel()
+        return not isinstance(model, NodeModel) or matches(
+            model.rows[row], self.text, model.said(model.rows[row])
+        )
 
 
 class NodeModel(QAbstractTableModel):
@@ -91,6 +112,8 @@ class NodeModel(QAbstractTableModel):
         self.rows: tuple[NodeRow, ...] = ()
         self._colours: tuple[str, ...] = ()
         self._lit: int | None = None
+        self.said: Callable[[NodeRow], str] = lambda row: ""
+        """What somebody said of a node: its station, axes drawn by hand."""
 
     def set_rows(self, rows: Sequence[NodeRow], colours: Sequence[str]) -> None:
         """Show `rows`, each with its colour."""
@@ -127,7 +150,7 @@ class NodeModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.BackgroundRole and index.row() == self._lit:
             return _LIT
         if role == Qt.ItemDataRole.ToolTipRole:
-            return describe(row)
+            return "\n".join(filter(None, (describe(row), self.said(row))))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in (1, 3, 4):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return key(row) if role == _SORT else None
@@ -155,10 +178,15 @@ def describe(row: NodeRow) -> str:
         f"rests on {row.source.replace('+', ' and ')}",
         f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm (LPS)",
     ]
+    if row.pieces > 1:
+        lines.append(f"piece {row.piece} of {row.pieces} of label {row.label}")
     if row.volume_mm3 is not None:
         lines.append(f"volume {row.volume_mm3:.0f} mm\u00b3")
     if row.hu_mean is not None and row.hu_sd is not None:
         lines.append(f"HU {row.hu_mean:.0f} \u00b1 {row.hu_sd:.0f}")
+    if row.hu_percentiles:
+        low, _, middle, _, high = row.hu_percentiles
+        lines.append(f"HU median {middle:.0f}, 5 to 95 %: {low:.0f} to {high:.0f}")
     return "\n".join(lines)
 
 
@@ -167,6 +195,8 @@ class NodeTable(QWidget):
 
     chosen = Signal(object)
     """The `NodeRow` to show."""
+    asked = Signal(str)
+    """A button: ``"previous"``, ``"next"``, ``"alone"`` or ``"blink"``."""
     decided = Signal(str)
     """What to do about a doubt: the choice of an `Offer`."""
 
@@ -175,7 +205,7 @@ class NodeTable(QWidget):
         self.title = Note(meaning="muted")
         self.badge = Note()
         self.model = NodeModel(self)
-        self.sorted = QSortFilterProxyModel(self)
+        self.sorted = _Filtered(self)
         self.sorted.setSourceModel(self.model)
         self.sorted.setSortRole(_SORT)
         self.table = QTableView()
@@ -207,9 +237,25 @@ class NodeTable(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(SPACING)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter: \u2265 15, seg, points \u2026")
+        self.filter.setClearButtonEnabled(True)
+        described(self.filter, "Filter nodes", "Sizes such as >= 15 or < 10, and words")
+        self.filter.textChanged.connect(self._narrow)
+        self.tools = QWidget()
+        tools = QHBoxLayout(self.tools)
+        tools.setContentsMargins(0, 0, 0, 0)
+        tools.setSpacing(SPACING)
+        tools.addWidget(self.filter, 1)
+        for name, (text, title, tip) in _TOOLS.items():
+            button = QPushButton(text)
+            button.setObjectName(name)
+            described(button, title, tip)
+            button.clicked.connect(partial(self.asked.emit, name))
+            tools.addWidget(button)
         self.offers = QWidget()
         QHBoxLayout(self.offers).setContentsMargins(0, 0, 0, 0)
-        for widget in (self.title, self.badge, self.offers):
+        for widget in (self.title, self.badge, self.offers, self.tools):
             layout.addWidget(widget)
         layout.addWidget(self.table, 1000)
         layout.addWidget(self.hint)
@@ -224,8 +270,8 @@ class NodeTable(QWidget):
         self.title.say("Open a case with lymph-node annotations to see its nodes here.")
         self.badge.say("")
         self._offer(())
-        self.table.setVisible(False)
-        self.hint.setVisible(False)
+        for widget in (self.table, self.tools, self.hint):
+            widget.setVisible(False)
 
     def show_nodes(
         self,
@@ -252,8 +298,8 @@ class NodeTable(QWidget):
         else:
             self.badge.say("")
         self.badge.setToolTip("\n".join(c.message for c in checks))
-        self.table.setVisible(bool(rows))
-        self.hint.setVisible(bool(rows))
+        for widget in (self.table, self.tools, self.hint):
+            widget.setVisible(bool(rows))
         if not rows and verdict == "fail":
             self.title.say(f"{case} can be looked at, but not measured:")
         elif not rows:
@@ -270,6 +316,23 @@ class NodeTable(QWidget):
             button.clicked.connect(partial(self.decided.emit, offer.choice))
             layout.addWidget(button)
         self.offers.setVisible(bool(offers))
+
+    def listed(self) -> list[int]:
+        """Numbers of the nodes as they stand in the table."""
+        places = (self.sorted.index(n, 0) for n in range(self.sorted.rowCount()))
+        return [self.model.rows[self.sorted.mapToSource(at).row()].id for at in places]
+
+    def select(self, node: int) -> None:
+        """Mark the row of a node that was chosen elsewhere, and scroll to it."""
+        ids = self.listed()
+        if node in ids:
+            at = self.sorted.index(ids.index(node), 0)
+            self.table.selectRow(at.row())
+            self.table.scrollTo(at)
+
+    def _narrow(self, text: str) -> None:
+        self.sorted.text = text
+        self.sorted.invalidateFilter()
 
     def highlight(self, node: int | None) -> None:
         """Light up the row of the label under the cursor; None for none."""
