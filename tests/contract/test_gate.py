@@ -121,7 +121,7 @@ COMMANDS = {
     "pixels": {"get", "inspect", "nodes", "export", "open"},
     "no pixels": {
         "collections", "search", "terms", "accept", "revoke", "ledger", "cite",
-        "serve", "doctor",
+        "serve", "doctor", "files",
     },
     "accepts what is SYNTHETIC in a home of its own": {"demo"},
 }  # fmt: skip
