@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_tcia.app import agree
+from napari_tcia.app.search import search
 from napari_tcia.app.services import Services
-from napari_tcia.core.model import AccessGrant, Issue, Series, Terms
+from napari_tcia.core.model import AccessGrant, Issue, SearchQuery, Series, Terms
 from napari_tcia.core.task import CancelToken, Report, silent
-from napari_tcia.errors import AccessError, TciaError, UsageError
+from napari_tcia.errors import AccessError, NothingFound, TciaError, UsageError
 from napari_tcia.terms import gate
 from napari_tcia.transfer.download import fetch_file
 from napari_tcia.transfer.own import keep_file
@@ -101,6 +103,61 @@ def add(
     )
 
 
+def fetch(
+    services: Services,
+    collection: str,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[list[Path], tuple[Issue, ...]]:
+    """Fetch what is not kept yet of a collection's supplementary files.
+
+    Those of `SUPPLEMENTS` come with every series; the others, of which the masks
+    are large, when they are asked for.
+
+    Returns
+    -------
+    paths : list of Path
+        Every supplementary file that is kept now.
+    issues : tuple of Issue
+        A word for each one that could not be fetched.
+
+    Raises
+    ------
+    NothingFound
+        No supplementary files of this collection are known.
+    TermsNotAccepted
+        No terms of the collection stand accepted.
+    ArchiveError
+        The archive does not list its series.
+    """
+    token = token or CancelToken()
+    host, store = services.settings.archive_host, services.store
+    if collection not in KEPT:
+        raise NothingFound(
+            f"No supplementary files of {collection} are known.",
+            f"There are some of {', '.join(KEPT)}.",
+        )
+    gate.recheck_collection(collection, host, services.ledger)
+    issues: list[Issue] = []
+    absent = [name for name in KEPT[collection] if not store.find_file(host, name)]
+    if absent:
+        query = SearchQuery(collection=collection)
+        of = search(services, query, report=report, token=token).items[:1]
+        if not of:
+            raise NothingFound(
+                f"{host} lists no series of {collection}.",
+                "Its files are fetched by the right to a series: ask another archive.",
+            )
+        shown = agree.terms(services, of, report=report, token=token)
+        for name in absent:
+            issue = bring(services, name, of, lambda: shown, store, report, token)
+            token.raise_if_cancelled()
+            issues += [issue] if issue else []
+    found = [store.find_file(host, name) for name in KEPT[collection]]
+    return [path for path in found if path], tuple(issues)
+
+
 def kept(services: Services, collection: str, host: str) -> tuple[list[Path], ...]:
     """Masks, and files of positions, that are kept here of a collection."""
     masks: list[Path] = []
@@ -154,7 +211,7 @@ def bring(
         return Issue(
             "warn",
             "supplement_missing",
-            f"The published points ({name}) could not be fetched: {error}",
+            f"The published file {name} could not be fetched: {error}",
             {"file": name},
         )
     return None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from napari_tcia.core.model import Issue
 
 files = typer.Typer(
-    no_args_is_help=True, help="Supplementary files of a collection that you have."
+    no_args_is_help=True,
+    help="Supplementary files of a collection: masks, points, candidates.",
 )
 
 
@@ -49,6 +50,30 @@ def add_files(
     for record in records:
         typer.echo(f"kept: {record['name']} {record['sha256']}")
     tell_issues(issues)
+
+
+@files.command("get")
+def get_files(
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION")],
+    json_: Json = False,
+) -> None:
+    """Fetch the published zips of a collection: masks, points, candidates."""
+    from napari_tcia.app import supplements
+    from napari_tcia.app.services import Services
+
+    services = Services.open()
+    with cancelling() as token, progress(json_) as report:
+        paths, issues = supplements.fetch(
+            services, collection, report=report, token=token
+        )
+    if json_:
+        records = [{"name": path.name, "path": path} for path in paths]
+        emit({"records": records, "issues": issues})
+    else:
+        for path in paths:
+            typer.echo(f"kept: {path}")
+        tell_issues(issues)
+    raise typer.Exit(0 if paths else 5)
 
 
 def get(
