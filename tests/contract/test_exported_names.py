@@ -21,6 +21,8 @@ NAMES = {
     "get",
     "inspect",
     "node_table",
+    "nodes_only",
+    "open_around",
     "open_case",
     "read_labels",
     "read_points",

@@ -128,7 +128,7 @@ COMMANDS = {
 FUNCTIONS = {
     "pixels": {
         "get", "inspect", "open_case", "read_volume", "read_labels", "read_points",
-        "export",
+        "export", "nodes_only", "open_around",
     },
     "no pixels": {
         "__version__", "accept", "cite", "collections", "revoke", "search", "terms",
@@ -154,7 +154,7 @@ DOORS = {
     "read_volume", "read_labels", "read_points", "read_candidates", "read_markups",
     "fetch_series",
     "fetch_file", "open_series", "open_instance", "open_object", "dcmread",
-    "pixel_array", "open_copy",
+    "pixel_array", "open_copy", "read_alone", "fetch_slices",
 }  # fmt: skip
 """Names through which pixels, or what is drawn on them, come in."""
 BEHIND_THE_GATE = {
@@ -164,6 +164,8 @@ BEHIND_THE_GATE = {
     "app/case.py": {"_open_own"},
     "app/decoded.py": {"read_kept", "has_copy"},
     "app/onto.py": {"read_onto"},
+    "app/node_sizes.py": {"_short_axes"},
+    "app/nodes_only.py": {"_read", "around"},
     "app/passports.py": {"passports"},
     "app/preview.py": {"preview", "_of_file"},
     "app/sources.py": {"Bring"},
@@ -323,6 +325,10 @@ PROBES = {
     "nodes": command("nodes", "TARGET"),
     "export": command("export", "TARGET", "--to", "nifti", "-o", "o.nii.gz"),
     "figure": command("export", "TARGET", "--to", "figure", "-o", "o.png"),
+    "nodes --labels-only": command("nodes", "TARGET", "--labels-only"),
+    "nodes --around": command("nodes", "TARGET", "--around", "1"),
+    "nt.nodes_only": lambda s: nt.nodes_only(s.patient_id),
+    "nt.open_around": lambda s: nt.open_around(s.patient_id, 1),
     "nt.get": lambda s: nt.get(s.series_uid),
     "nt.get patient": lambda s: nt.get(s.patient_id),
     "nt.open_case": lambda s: nt.open_case(s.series_uid),

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from napari_tcia._napari.session import session_for
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import Settings
@@ -98,3 +99,14 @@ def pixels(archive):
         return [r.path for r in archive.log[start:] if any(w in r.path for w in words)]
 
     return asked
+
+
+@pytest.fixture
+def window(make_napari_viewer, qtbot, case):
+    """A viewer that shows the case, and its session."""
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.add_cases([case])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    qtbot.wait(50)
+    return viewer, session

@@ -14,7 +14,8 @@ def test_its_picture_is_taken_of_the_verified_case(
     def look(viewer, path):
         shown.append([layer.name for layer in viewer.layers])
         shown.append(viewer.canvas.overlays["napari_tcia_position"].text)
-        shown.append("napari_tcia_readout" in viewer.canvas.overlays)
+        read_out = viewer.canvas.overlays.get("napari_tcia_readout")
+        shown.append(read_out is not None and read_out.visible)
         return take(viewer, path)
 
     monkeypatch.setattr(launch, "screenshot", look)

@@ -189,3 +189,20 @@ def test_another_that_is_open_is_not_drawn_through_it(window, qtbot, archive, ca
     # Another patient: it stays out of sight, and says so.
     assert not any(layer.visible for layer in old)
     assert session.image().visible
+
+
+def test_what_was_hidden_comes_back_with_what_ended_early_gone(
+    window, qtbot, archive, case
+):
+    viewer, browser, session = window
+    session.add_cases([case])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    seen = [layer for layer in viewer.layers if layer.visible]
+    archive.rate = SLOW
+    browser.open_selected()
+    qtbot.waitUntil(lambda: not any(layer.visible for layer in seen))
+    browser.cancel()
+    qtbot.waitUntil(lambda: viewer.layers[-1].name.endswith("(incomplete)"))
+    assert not any(layer.visible for layer in seen)
+    viewer.layers.remove(viewer.layers[-1])
+    assert all(layer.visible for layer in seen)

@@ -25,11 +25,8 @@ RIGHT, MIDDLE = Qt.MouseButton.RightButton, Qt.MouseButton.MiddleButton
 
 
 @pytest.fixture
-def window(make_napari_viewer, qtbot, case):
-    viewer = make_napari_viewer(show=True)
-    session = session_for(viewer)
-    session.add_cases([case])
-    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+def window(window, qtbot):
+    viewer, session = window
     with qtbot.waitExposed(viewer.window._qt_window):
         _canvas(viewer).setFocus()
     qtbot.wait(100)

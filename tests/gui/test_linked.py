@@ -5,16 +5,6 @@ from __future__ import annotations
 import pytest
 
 from napari_tcia._napari import linked
-from napari_tcia._napari.session import session_for
-
-
-@pytest.fixture
-def window(make_napari_viewer, qtbot, case):
-    viewer = make_napari_viewer(show=True)
-    session = session_for(viewer)
-    session.add_cases([case])
-    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
-    return viewer, session
 
 
 def _letters(model):

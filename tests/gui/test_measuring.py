@@ -17,16 +17,6 @@ from napari_tcia.core.image import Check, Passport
 LEFT = Qt.MouseButton.LeftButton
 
 
-@pytest.fixture
-def window(make_napari_viewer, qtbot, case):
-    viewer = make_napari_viewer(show=True)
-    session = session_for(viewer)
-    session.add_cases([case])
-    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
-    qtbot.wait(50)
-    return viewer, session
-
-
 def _pixel(viewer, world):
     """Where a place of the world lies on the canvas, by its own map."""
     canvas = viewer.window._qt_viewer.canvas

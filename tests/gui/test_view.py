@@ -13,6 +13,7 @@ from napari.layers import Layer
 from napari_tcia._napari import view
 from napari_tcia._napari.layers import add_case
 from napari_tcia._napari.session import session_for
+from napari_tcia._napari.warm import warm
 from napari_tcia.core.geometry import make_affine
 
 AXIAL = make_affine((-150, -170, -400), (1, 0, 0, 0, 1, 0), (5, 0.8, 0.8))
@@ -168,3 +169,39 @@ def test_a_jump_has_its_place_in_the_middle_in_every_plane(case, order):
     view.jump(viewer, world)
     assert np.allclose(viewer.scene.camera.center[-2:], [world[a] for a in order[1:]])
     assert np.allclose(viewer.dims.point, world)
+
+
+def test_what_is_drawn_to_be_ready_is_never_seen(make_napari_viewer, qtbot, case):
+    """Scale bar and words are there once a volume is, and not before."""
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    overlays = viewer.canvas.overlays
+    warm(viewer, session)
+    assert overlays.scale_bar.opacity == 0.0
+    qtbot.waitUntil(lambda: not overlays.scale_bar.visible)
+    drawn = [overlays[name] for name in view.OVERLAYS]
+    assert [one.visible for one in drawn] == [False] * len(drawn)
+    session.add_cases([case])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    assert (overlays.scale_bar.visible, overlays.scale_bar.opacity) == (True, 1.0)
+    for name in (view.CREDIT, view.POSITION, f"{view.PREFIX}_left"):
+        assert (overlays[name].visible, overlays[name].opacity) == (True, 1.0), name
+
+
+def test_a_volume_that_comes_meanwhile_is_seen_with_its_words(
+    make_napari_viewer, qtbot, case
+):
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    overlays = viewer.canvas.overlays
+    warm(viewer, session)
+    qtbot.waitUntil(lambda: view.POSITION in overlays)
+    add_case(viewer, case)
+    for _ in range(2):
+        assert (overlays.scale_bar.visible, overlays.scale_bar.opacity) == (True, 1.0)
+        assert overlays[view.POSITION].text.startswith("k ")
+        assert (overlays[view.POSITION].visible, overlays[view.POSITION].opacity) == (
+            True,
+            1.0,
+        )
+        qtbot.wait(200)

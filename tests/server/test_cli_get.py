@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,30 @@ def test_the_other_published_zips_come_when_they_are_asked_for(strict, call):
     asked = strict.count(SUPPLEMENT)
     assert call("files", "get", "CT Lymph Nodes")[0] == 0
     assert strict.count(SUPPLEMENT) == asked
+
+
+def test_a_supplement_comes_beside_the_series(strict, call):
+    asked, beside = threading.Event(), []
+
+    def supplement(*_):
+        asked.set()
+        return Answer(zipped([("MED_LYMPH_001.txt", b"1 2 3\n")]))
+
+    def series(*_):
+        beside.append(asked.wait(20))
+        return Answer(zipped_series())
+
+    strict.on("/nbia/v4/getImage", series)
+    code, answer = lymph(strict, call, supplement)
+    assert (code, states(answer), answer["issues"]) == (0, {UID: "done"}, [])
+    assert beside == [True]
+
+
+def test_a_failing_archive_is_not_also_blamed_for_the_supplement(strict, call):
+    strict.on("/nbia/v4/getImage", Answer(b"gone", 404))
+    code, answer = lymph(strict, call, Answer(b"gone", 404))
+    assert (code, states(answer)) == (4, {UID: "failed"})
+    assert "supplement_missing" not in [one["code"] for one in answer["issues"]]
 
 
 def test_the_licence_text_is_kept_beside_the_images(accepted, call):

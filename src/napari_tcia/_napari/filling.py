@@ -126,6 +126,13 @@ class FillingLayers(QObject):
             layer.visible = True
         self._hidden.clear()
 
+    def removed(self, layer: Layer) -> None:
+        """Show again what was hidden for a layer that never became an image."""
+        if _role(layer) == case_layers.FILLING and not any(
+            _role(other) == case_layers.FILLING for other in self._session.ours()
+        ):
+            self.bring_back()
+
     def leave_hidden(self) -> None:
         """What was hidden does not fit."""
         self._hidden.clear()
@@ -190,6 +197,10 @@ class FillingLayers(QObject):
         layer.metadata[case_layers.KEY] = {**ours, "slices": slices}
         layer.name = layer.name.replace("(filling)", "(incomplete)")
         layer.refresh(extent=False)
+
+
+def _role(layer: Layer) -> Any:
+    return (case_layers.metadata_of(layer) or {}).get("role")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -292,6 +292,7 @@ class Session(QObject):
         with contextlib.suppress(AttributeError, RuntimeError, TypeError):
             event.value.events.contrast_limits.disconnect(self._position)
             event.value.events.visible.disconnect(self._position)
+        self.filling.removed(event.value)
         gone = derived.provenances_of(event.value)
         if gone:
             self._just_gone += gone

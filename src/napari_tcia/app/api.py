@@ -14,12 +14,15 @@ from napari_tcia.app import agree
 from napari_tcia.app import case as _case
 from napari_tcia.app import decoded as _decoded
 from napari_tcia.app import fetch as _fetch
+from napari_tcia.app import nodes_only as _nodes_only
 from napari_tcia.app import search as _search
 from napari_tcia.app.assemble import Case
 from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
+from napari_tcia.app.nodes_only import NodesOnly
 from napari_tcia.app.passports import passports
 from napari_tcia.app.services import Services
+from napari_tcia.app.sources import Source
 from napari_tcia.core.image import Choices, LabelSet, PointSet, Volume
 from napari_tcia.core.model import (
     Acceptance,
@@ -46,6 +49,8 @@ __all__ = [
     "get",
     "inspect",
     "node_table",
+    "nodes_only",
+    "open_around",
     "open_case",
     "read_labels",
     "read_points",
@@ -158,6 +163,28 @@ def open_case(
     """Read a case with its annotations, fetching what is missing."""
     return _case.open_case(
         Services.open(), target, choices=_chosen(choices), report=report, token=token
+    )
+
+
+def nodes_only(
+    target: str, *, report: Report = silent, token: CancelToken | None = None
+) -> tuple[NodesOnly, ...]:
+    """List nodes, sizes and positions by the segmentation alone; no CT is fetched."""
+    services = Services.open()
+    return _nodes_only.nodes_only(services, target, report=report, token=token)
+
+
+def open_around(
+    target: str,
+    node: int,
+    *,
+    source: Source = "auto",
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Case:
+    """Open only the CT slices of one node, by its number in `nodes_only`."""
+    return _nodes_only.around(
+        Services.open(), target, node, source=source, report=report, token=token
     )
 
 

@@ -93,6 +93,14 @@ def search(
     has_labels: Annotated[
         bool, typer.Option("--has-labels", help="Only images with annotations.")
     ] = False,
+    node_at_least: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM",
+            help="Only cases whose stored segmentation has a node with such a short "
+            "axis.",
+        ),
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(help="Write the series to a manifest: .tcia, .csv or .s5cmd."),
@@ -103,6 +111,7 @@ def search(
     """List series of the archive, enriched by the bundled catalogue."""
     from napari_tcia.app import search as use
     from napari_tcia.app.interpret import refine
+    from napari_tcia.app.node_sizes import with_node_at_least
     from napari_tcia.app.services import Services
     from napari_tcia.archive.manifest import write_manifest
 
@@ -118,6 +127,11 @@ def search(
     query = refine(services, query)
     with cancelling() as token:
         listing = use.search(services, query, offline=offline, token=token)
+        if node_at_least is not None:
+            sized = with_node_at_least(
+                services, listing.items, node_at_least, token=token
+            )
+            listing = replace(sized, issues=(*listing.issues, *sized.issues))
     if save is not None and listing.items:
         written = write_manifest(listing.items, save)
         listing = replace(listing, issues=(*listing.issues, *written.issues))

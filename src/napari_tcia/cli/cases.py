@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,10 @@ from napari_tcia.cli.output import (
 from napari_tcia.core.image import Choices
 from napari_tcia.core.model import Issue, to_json
 
+if TYPE_CHECKING:
+    from napari_tcia.app.assemble import Case
+    from napari_tcia.app.nodes_only import NodesOnly
+
 NODE_COLUMNS = (
     "id",
     "label",
@@ -37,6 +41,11 @@ NODE_COLUMNS = (
     "hu_mean",
     "hu_sd",
     "size_class",
+    "hu_percentiles",
+    "equivalent_diameter_mm",
+    "extent_mm",
+    "piece",
+    "pieces",
 )
 
 
@@ -93,26 +102,58 @@ def nodes(
     target: str,
     csv_: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
     choose: Choose = None,
+    labels_only: Annotated[
+        bool,
+        typer.Option(
+            "--labels-only",
+            help="By the segmentation alone: its images are not fetched, so there is "
+            "no k and no HU.",
+        ),
+    ] = False,
+    around: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NODE", help="Fetch only the slices of this node, and measure it."
+        ),
+    ] = None,
+    at_least: Annotated[
+        float | None,
+        typer.Option(metavar="MM", help="Only nodes with such a short axis."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """List the lymph nodes of TARGET or PATH, measured and checked."""
-    from napari_tcia.app import credit
+    from napari_tcia.app import credit, nodes_only
     from napari_tcia.app.case import open_case
     from napari_tcia.app.services import Services
+    from napari_tcia.export.table import as_text
 
-    source = Path(named(target)) if Path(target).exists() else target
+    services = Services.open()
+    cases: Sequence[Case | NodesOnly]
     with cancelling() as token, progress(json_) as report:
-        cases = open_case(
-            Services.open(),
-            source,
-            choices=chosen(choose),
-            report=report,
-            token=token,
-        )
+        if around is not None:
+            cases = [
+                nodes_only.around(services, target, around, report=report, token=token)
+            ]
+        elif labels_only:
+            cases = nodes_only.nodes_only(services, target, report=report, token=token)
+        else:
+            cases = open_case(
+                services,
+                Path(named(target)) if Path(target).exists() else target,
+                choices=chosen(choose),
+                report=report,
+                token=token,
+            )
+    # The slices of a segmentation, or of one node, are no images of the series.
+    unknown = {"k": None} if labels_only or around is not None else {}
     rows = [
-        {"case": case.name} | {column: getattr(node, column) for column in NODE_COLUMNS}
+        {"case": case.name}
+        | {column: getattr(node, column) for column in NODE_COLUMNS}
+        | unknown
         for case in cases
         for node in case.nodes
+        if at_least is None or (node.short_axis_mm or 0) >= at_least
     ]
     cited = credit.citations(p for case in cases for p in case.provenances)
     issues = [issue for case in cases for issue in case.issues]
@@ -133,7 +174,11 @@ def nodes(
         writer = csv.DictWriter(sys.stdout, ["case", *NODE_COLUMNS])
         writer.writeheader()
         writer.writerows(
-            {k: "" if v is None else v for k, v in to_json(r).items()} for r in rows
+            {
+                k: "" if v is None else as_text(v) if isinstance(v, str) else v
+                for k, v in to_json(r).items()
+            }
+            for r in rows
         )
     else:
         print_nodes(rows, checks, issues)
@@ -157,7 +202,7 @@ def print_nodes(
                 r["case"],
                 r["id"],
                 r["source"],
-                f"{r['k']} ({r['k'] + 1})",
+                "" if r["k"] is None else f"{r['k']} ({r['k'] + 1})",
                 mm(r["centroid_lps"][2]),
                 f"{mm(r['short_axis_mm'])} x {mm(r['long_axis_mm'])}",
                 mm(r["published_size_mm"]),

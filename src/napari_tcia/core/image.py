@@ -265,3 +265,15 @@ class NodeRow:
     long_axis_line: tuple[tuple[float, float, float], ...] = ()
     """Two (k, j, i) ends of the long axis, empty when not measured."""
     short_axis_line: tuple[tuple[float, float, float], ...] = ()
+    hu_percentiles: tuple[float, ...] = ()
+    """HU below which 5, 25, 50, 75 and 95 % of its voxels lie; empty if not known."""
+    equivalent_diameter_mm: float | None = None
+    """Diameter of the ball of its volume."""
+    extent_mm: tuple[float, ...] = ()
+    """Size of its bounding box along k, j and i; empty when not measured."""
+    largest_area_k: int | None = None
+    """Slice of its largest area, which need not be that of the axes."""
+    piece: int = 1
+    """Number of this piece of its label, largest first."""
+    pieces: int = 1
+    """How many pieces its label has: more than one means that it is split."""

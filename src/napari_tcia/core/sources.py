@@ -28,6 +28,9 @@ class SeriesSource(Protocol):
 class InstanceSource(Protocol):
     """An archive that also sends single instances of a series."""
 
+    name: str
+    host: str
+
     def sop_instance_uids(
         self, series_uid: str, token: CancelToken | None = None
     ) -> tuple[str, ...]:

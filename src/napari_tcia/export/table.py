@@ -30,6 +30,7 @@ from napari_tcia.volume import require_sound
 
 _SUFFIXES = (".csv", ".txt")
 _MAX_LINE = 1 << 16
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}")
 
 
 def write(
@@ -169,7 +170,19 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, tuple):
         return " ".join(f"{v:.4f}" for v in value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return as_text(value) if isinstance(value, str) else str(value)
+
+
+def as_text(value: str) -> str:
+    """A text that no spreadsheet takes for a formula.
+
+    What begins with ``=``, ``+``, ``-``, ``@``, a tab or a return is calculated by
+    the common programs, whoever wrote it (OWASP, CSV Injection): an apostrophe
+    before it makes it text.
+    """
+    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
 
 
 def _reread(path: Path, rows: Sequence[NodeRow]) -> bool:

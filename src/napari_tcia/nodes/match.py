@@ -23,6 +23,7 @@ from napari_tcia.nodes.measure import (
     measure_label,
     size_class,
 )
+from napari_tcia.nodes.pieces import pieces
 from napari_tcia.volume import require_sound
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ SAME_NODE_DICE = 0.5
 COLUMNS = (
     *("id", "label", "source", "centroid_lps", "k", "long_axis_mm", "short_axis_mm"),
     *("published_size_mm", "volume_mm3", "hu_mean", "hu_sd", "size_class"),
+    *("hu_percentiles", "equivalent_diameter_mm", "extent_mm", "piece", "pieces"),
 )
 """Columns of `node_table`."""
 
@@ -145,9 +147,10 @@ def node_rows(
     Returns
     -------
     tuple of NodeRow
-        Labels by value, each with the point that was matched to it, then the
-        points that match no label, in the order of their file. The size class
-        is that of the measured short axis, else of the published size.
+        Labels by value, each piece of one by itself, with the point that was
+        matched to it, then the points that match no label, in the order of their
+        file. The size class is that of the measured short axis, else of the
+        published size.
 
     Raises
     ------
@@ -156,8 +159,13 @@ def node_rows(
     """
     require_sound(volume, "measuring")
     given = [labels] if isinstance(labels, LabelSet) else list(labels or ())
-    sets = sorted(given, key=lambda one: one.source != "seg")
-    boxes = regions(sets)
+    apart = [pieces(one) for one in sorted(given, key=lambda one: one.source != "seg")]
+    sets = [one.labels for one in apart]
+    boxes = {
+        (n, value): box
+        for n, one in enumerate(apart)
+        for value, box in one.boxes.items()
+    }
     twins = _same_nodes(sets, boxes)
     own = {key: box for key, box in boxes.items() if key not in twins}
     sources = {key: [sets[key[0]].source] for key in own}
@@ -165,7 +173,9 @@ def node_rows(
         sources[kept].append(sets[number].source)
     rows = {
         key: _label_row(
-            measure_label(volume, sets[key[0]].array, key[1], box), sources[key]
+            measure_label(volume, sets[key[0]].array, key[1], box),
+            apart[key[0]].of[key[1]],
+            sources[key],
         )
         for key, box in own.items()
     }
@@ -181,7 +191,10 @@ def node_rows(
             )
         taken = {pair.row for pair in pairs}
         left = [_point_row(points, n) for n in range(len(points.ids)) if n not in taken]
-    ordered = [rows[key] for key in sorted(rows, key=lambda one: (one[1], one[0]))]
+    ordered = [
+        rows[key]
+        for key in sorted(rows, key=lambda one: (apart[one[0]].of[one[1]][:2], one[0]))
+    ]
     return tuple(
         replace(row, id=number) for number, row in enumerate([*ordered, *left], start=1)
     )
@@ -204,7 +217,9 @@ def node_table(
         columns=list(COLUMNS),
     )
     numbers = [
-        name for name in COLUMNS if name.endswith(("_mm", "_mm3", "mean", "_sd"))
+        name
+        for name in COLUMNS
+        if name.endswith(("_mm", "_mm3", "mean", "_sd")) and name != "extent_mm"
     ]
     return table.astype({**dict.fromkeys(numbers, "float64"), "label": "Int64"})
 
@@ -231,10 +246,13 @@ def _same_nodes(sets: Sequence[LabelSet], boxes: Regions) -> dict[Key, Key]:
     return twins
 
 
-def _label_row(m: Measurement, sources: Sequence[str]) -> NodeRow:
+def _label_row(
+    m: Measurement, of: tuple[int, int, int], sources: Sequence[str]
+) -> NodeRow:
+    value, piece, count = of
     return NodeRow(
         id=0,
-        label=m.value,
+        label=value,
         source="+".join(dict.fromkeys(sources)),
         centroid_lps=m.centroid_lps,
         k=m.k,
@@ -247,6 +265,12 @@ def _label_row(m: Measurement, sources: Sequence[str]) -> NodeRow:
         index=m.centroid,
         long_axis_line=m.long_axis_line,
         short_axis_line=m.short_axis_line,
+        hu_percentiles=m.hu_percentiles,
+        equivalent_diameter_mm=m.equivalent_diameter_mm,
+        extent_mm=m.extent_mm,
+        largest_area_k=m.largest_area_k,
+        piece=piece,
+        pieces=count,
     )
 
 

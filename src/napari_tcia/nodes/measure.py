@@ -25,6 +25,8 @@ SMOOTHING_PX = 0.75
 """Sigma of the in-plane smoothing; bias then stays below 0.4 px."""
 NO_TISSUE_HU = -1024
 """HU below this are padding, left out of statistics."""
+PERCENTILES = (5, 25, 50, 75, 95)
+"""Of the HU of a node."""
 _MAX_LINES = 256
 """Lines on which the longest perpendicular chord is looked for."""
 
@@ -44,6 +46,12 @@ class Measurement:
     hu_mean, hu_sd : float or None
         Over voxels of present slices, without padding; None where the volume
         is not in HU. The deviation is that of the population.
+    hu_percentiles : tuple of float
+        At `PERCENTILES`, of the same voxels; empty where there are none.
+    equivalent_diameter_mm : float
+        Of the ball of the same volume: (6 V / pi) to the power of 1/3.
+    extent_mm : tuple of float
+        Of the bounding box along k, j and i.
     """
 
     value: int
@@ -59,6 +67,9 @@ class Measurement:
     volume_mm3: float
     hu_mean: float | None
     hu_sd: float | None
+    hu_percentiles: tuple[float, ...]
+    equivalent_diameter_mm: float
+    extent_mm: tuple[float, ...]
 
 
 def size_class(short_axis_mm: float | None) -> str | None:
@@ -113,7 +124,8 @@ def measure_label(
         key=lambda found: found[1],
     )
     long_mm, short_mm, long_line, short_line, k = best
-    mean, deviation = _hounsfield(volume, mask, box)
+    mean, deviation, percentiles = _hounsfield(volume, mask, box)
+    cubic = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])))
 
     def lifted(line: NDArray[np.float64]) -> tuple[Point, Point]:
         ends = [(float(k + start[0]), *map(float, end + start[1:])) for end in line]
@@ -130,9 +142,12 @@ def measure_label(
         short_axis_mm=short_mm,
         long_axis_line=lifted(long_line),
         short_axis_line=lifted(short_line),
-        volume_mm3=float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3]))),
+        volume_mm3=cubic,
         hu_mean=mean,
         hu_sd=deviation,
+        hu_percentiles=percentiles,
+        equivalent_diameter_mm=float((6 * cubic / np.pi) ** (1 / 3)),
+        extent_mm=tuple(n * mm for n, mm in zip(mask.shape, spacing, strict=True)),
     )
 
 
@@ -225,9 +240,9 @@ def _length(line: NDArray[np.float64]) -> float:
 
 def _hounsfield(
     volume: Volume, mask: NDArray[np.bool_], box: Box
-) -> tuple[float | None, float | None]:
+) -> tuple[float | None, float | None, tuple[float, ...]]:
     if volume.quantity != "HU":
-        return None, None
+        return None, None, ()
     seen = mask & volume.present[box[0], None, None]
     values = volume.array[box][seen].astype(np.float64)
     values = values[values >= NO_TISSUE_HU]
@@ -235,8 +250,9 @@ def _hounsfield(
         low, high = volume.padding
         values = values[(values < low) | (values > high)]
     if not values.size:
-        return None, None
-    return float(values.mean()), float(values.std())
+        return None, None, ()
+    percentiles = tuple(np.percentile(values, PERCENTILES).tolist())
+    return float(values.mean()), float(values.std()), percentiles
 
 
 def _point(values: NDArray[np.float64]) -> Point:

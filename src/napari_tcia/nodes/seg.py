@@ -69,7 +69,7 @@ def read_seg(
     """
     path = Path(path)
     with tolerant():
-        dataset = _open(path)
+        dataset = open_seg(path)
         try:
             return _read(dataset, path, volume, provenance)
         except (AttributeError, KeyError, IndexError, TypeError) as error:
@@ -79,7 +79,8 @@ def read_seg(
             ) from error
 
 
-def _open(path: Path) -> pydicom.Dataset:
+def open_seg(path: Path) -> pydicom.Dataset:
+    """Read a file as DICOM SEG; raises `UnreadableAnnotation` where it is none."""
     try:
         dataset = pydicom.dcmread(path)
         sop_class = str(dataset.get("SOPClassUID", ""))

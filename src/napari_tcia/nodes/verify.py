@@ -241,7 +241,7 @@ def _label_hu(
     verdict: Verdict = "pass"
     message = f"Every label ({source}) lies in tissue."
     if odd:
-        verdict = "fail" if len(odd) > len(medians) / 2 else "warn"
+        verdict = "warn"  # calcified, necrotic and fatty nodes exist
         message = (
             f"{len(odd)} of {len(medians)} labels ({source}) do not look like "
             f"soft tissue: {', '.join(map(str, odd[:5]))}."
