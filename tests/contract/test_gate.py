@@ -121,7 +121,7 @@ COMMANDS = {
     "pixels": {"get", "inspect", "nodes", "export", "open"},
     "no pixels": {
         "collections", "search", "terms", "accept", "revoke", "ledger", "cite",
-        "serve", "doctor",
+        "serve", "doctor", "files",
     },
     "accepts what is SYNTHETIC in a home of its own": {"demo"},
 }  # fmt: skip
@@ -151,7 +151,8 @@ ACTIONS = {
     "no pixels": {"ask_manifest", "save_manifest", "refresh"},
 }
 DOORS = {
-    "read_volume", "read_labels", "read_points", "read_candidates", "fetch_series",
+    "read_volume", "read_labels", "read_points", "read_candidates", "read_markups",
+    "fetch_series",
     "fetch_file", "open_series", "open_instance", "open_object", "dcmread",
     "pixel_array", "open_copy", "read_alone", "fetch_slices",
 }  # fmt: skip
@@ -162,6 +163,7 @@ BEHIND_THE_GATE = {
     "app/both.py": {"_same_pixels", "compare_sources"},
     "app/case.py": {"_open_own"},
     "app/decoded.py": {"read_kept", "has_copy"},
+    "app/onto.py": {"read_onto"},
     "app/node_sizes.py": {"_short_axes"},
     "app/nodes_only.py": {"_read", "around"},
     "app/passports.py": {"passports"},

@@ -27,7 +27,7 @@ def test_layers_are_named_after_the_case(case):
 
 
 def test_files_of_others_go_by_their_own_names(case):
-    labels = dataclasses.replace(case.labels[0], name="model 7", source="labelmap")
+    labels = dataclasses.replace(case.labels[0], name="model 7", source="mask")
     points = dataclasses.replace(case.points, name="reader B", source="markups")
     more = dataclasses.replace(
         case, labels=(*case.labels, labels), further=(points,), candidates=()

@@ -248,6 +248,32 @@ def test_a_missing_supplement_hides_no_series_and_is_fetched_later(strict, call,
     assert strict.count(SUPPLEMENT) == asked
 
 
+def test_the_other_published_zips_come_when_they_are_asked_for(strict, call):
+    assert call("files", "get", "Twin")[0] == 4
+    code, answer = call("files", "get", "CT Lymph Nodes")
+    assert (code, answer["error"]["code"]) == (3, "terms_not_accepted")
+    points = zipped([("MED_LYMPH_001.txt", b"1 2 3\n")])
+    assert lymph(strict, call, Answer(points))[0] == 0
+    masks = zipped([("MED_LYMPH_001_mask.nii.gz", b"mask")])
+    strict.on("/files/MED_ABD_LYMPH_MASKS.zip", Answer(masks))
+    strict.on("/files/MED_ABD_LYMPH_CANDIDATES.zip", Answer(b"gone", 404))
+    code, answer = call("files", "get", "CT Lymph Nodes")
+    kept = {one["name"]: Path(one["path"]) for one in answer["records"]}
+    assert (code, list(kept)) == (
+        0,
+        ["MED_ABD_LYMPH_ANNOTATIONS.zip", "MED_ABD_LYMPH_MASKS.zip"],
+    )
+    assert kept["MED_ABD_LYMPH_MASKS.zip"].read_bytes() == masks
+    (issue,) = answer["issues"]
+    assert (issue["code"], issue["numbers"]["file"]) == (
+        "supplement_missing",
+        "MED_ABD_LYMPH_CANDIDATES.zip",
+    )
+    asked = strict.count(SUPPLEMENT)
+    assert call("files", "get", "CT Lymph Nodes")[0] == 0
+    assert strict.count(SUPPLEMENT) == asked
+
+
 def test_a_supplement_comes_beside_the_series(strict, call):
     asked, beside = threading.Event(), []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 
 import nrrd
 import numpy as np
@@ -257,14 +258,20 @@ def test_a_folder_gives_each_of_its_files(tmp_path, volume, labels):
 
 
 def test_another_labelmap_is_not_taken_for_the_published_mask(volume, labels):
-    def made(source, array):
+    def made(name, source, array):
         segments = (Segment(1, "1"), Segment(2, "2"))
-        return LabelSet(array, segments, source, source, volume.provenance)
+        path = Path(f"{name}.file")
+        return LabelSet(array, segments, name, source, volume.provenance, (), path)
 
-    published = [made("seg", labels), made("mask", labels)]
-    other = made("labelmap", np.roll(labels, 3, axis=2))
-    checks = {c.code: c for c in verify(volume, [*published, other])}
-    assert checks["seg_equals_mask"].verdict == "pass"
+    published = [made("s", "seg", labels), made("MED_LYMPH_001_mask", "mask", labels)]
+    moved = np.roll(labels, 3, axis=2)
+    for source in ("labelmap", "mask"):
+        other = made("model", source, moved)
+        assert other.is_import
+        checks = {c.code: c for c in verify(volume, [*published, other])}
+        assert checks["seg_equals_mask"].verdict == "pass"
+        checks = {c.code: c for c in verify(volume, [published[0], other])}
+        assert "seg_equals_mask" not in checks
 
 
 # markups

@@ -156,7 +156,7 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     layers: list[LayerTuple] = [_image(case, placed, reference)]
     for number, labels in enumerate(case.labels):
         # A second rendering of the same nodes stays at hand, out of sight.
-        title = "reference" if number == 0 and not _is_import(labels) else labels.name
+        title = "reference" if number == 0 and not labels.is_import else labels.name
         layers.append(_labels(case, labels, f"Nodes ({title})", number == 0, placed))
     if (points := case.points) is not None:
         own = points.source == "markups"
@@ -170,11 +170,6 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
         # One layer carries the table; the image always exists.
         layers[0][1]["metadata"][KEY]["nodes"] = to_json(case.nodes)
     return layers
-
-
-def _is_import(labels: LabelSet) -> bool:
-    """Whether a person or a model made them outside the archive: no reference."""
-    return labels.source == "labelmap"
 
 
 def filling_limits(one: Arriving) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Reads a folder or zip of DICOM, one file, or what was saved from a layer."""
+"""Reads DICOM, what was saved from a layer, and what lies on a CT that is open."""
 
 from __future__ import annotations
 
@@ -14,19 +14,28 @@ _LOOKED_AT = 200
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[Any]] | None:
-    """Reader for `path`, None when it is neither DICOM nor a file that we saved.
+    """Reader for `path`, None when it is none of our files.
 
-    Looks at a few bytes only.
+    DICOM, a file that we saved, or labels and points for an open CT of ours. Looks
+    at a few bytes only.
     """
     first = Path(path if isinstance(path, str) else path[0])
-    if first.name.lower().endswith((".nii", ".nii.gz", ".csv")):
+    name = first.name.lower()
+    if name.endswith((".seg.nrrd", ".mrk.json")):
+        return read_onto
+    if name.endswith((".nii", ".nii.gz", ".csv", ".nrrd")):
         from napari_tcia.app.saved import is_saved
 
-        return read_saved if is_saved(first) else None
+        if not name.endswith(".nrrd") and is_saved(first):
+            return read_saved
+        onto = not name.endswith(".csv") and first.is_file() and _has_image()
+        return read_onto if onto else None
     if first.suffix.lower() == ".zip":
         from napari_tcia.core.zips import holds_dicom
 
         return read if holds_dicom(first) else None
+    if first.is_file() and _is_seg_of_open_image(first):
+        return read_onto
     return read if any(_is_dicom(file) for file in _some_files(first)) else None
 
 
@@ -69,6 +78,67 @@ def read(path: PathOrPaths) -> list[Any]:
     if words:
         show_warning("\n".join(words))
     return layers
+
+
+def read_onto(path: PathOrPaths) -> list[Any]:
+    """Layer data of labels or points on the voxels of the CT that is open.
+
+    In a running window the reading happens beside it, as in `read`.
+
+    Raises
+    ------
+    NothingFound
+        No CT of ours is open.
+    TciaError
+        In a script; a window shows its sentence instead.
+    """
+    import napari
+    from napari.utils.notifications import show_warning
+
+    from napari_tcia._napari import onto
+    from napari_tcia._napari.window import in_event_loop
+    from napari_tcia.app import state
+
+    viewer = napari.current_viewer()
+    paths = [Path(one) for one in ([path] if isinstance(path, str) else path)]
+    if viewer is not None and in_event_loop():
+        for one in paths:
+            onto.lay(viewer, one)
+        return [(None,)]
+    layers: list[Any] = []
+    words: list[str] = []
+    for one in paths:
+        data, case = onto.read_at_once(viewer, one)
+        layers += data
+        words += state.doubts([case])
+    if words:
+        show_warning("\n".join(dict.fromkeys(words)))
+    return layers
+
+
+def _has_image() -> bool:
+    import napari
+
+    from napari_tcia._napari.onto import open_image
+
+    return open_image(napari.current_viewer()) is not None
+
+
+def _is_seg_of_open_image(file: Path) -> bool:
+    """Whether `file` is a SEG in the frame of reference of the CT that is open."""
+    if not _is_dicom(file):
+        return False
+    import napari
+
+    from napari_tcia._napari.layers import metadata_of
+    from napari_tcia._napari.onto import open_image
+    from napari_tcia.app.onto import frame_of_seg
+
+    image = open_image(napari.current_viewer())
+    if image is None:
+        return False
+    frame = (metadata_of(image) or {}).get("frame_of_reference_uid")
+    return bool(frame) and frame_of_seg(file) == frame
 
 
 def read_saved(path: PathOrPaths) -> list[Any]:

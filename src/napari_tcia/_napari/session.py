@@ -231,8 +231,8 @@ class Session(QObject):
                     viewer.layers.remove(layer)
         self._opened(outcome)
 
-    def add_cases(self, cases: Sequence[Case]) -> None:
-        """Add the layers of `cases`, one per turn of the event loop."""
+    def add_cases(self, cases: Sequence[Case | case_layers.LayerTuple]) -> None:
+        """Add the layers of `cases`, or layers, one per turn of the event loop."""
         self._pending += cases
         self._queue.start()
 

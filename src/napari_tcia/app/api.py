@@ -260,7 +260,7 @@ def read_volume(
 
 
 def read_labels(path: str | Path, volume: Volume) -> list[LabelSet]:
-    """Read a DICOM SEG or a NIfTI mask onto the grid of `volume`.
+    """Read a DICOM SEG, a NIfTI mask or an NRRD labelmap onto the grid of `volume`.
 
     Raises
     ------
@@ -272,7 +272,7 @@ def read_labels(path: str | Path, volume: Volume) -> list[LabelSet]:
 
 
 def read_points(path: str | Path, volume: Volume) -> PointSet:
-    """Read published node positions for `volume`.
+    """Read published node positions, or Slicer markups, for `volume`.
 
     Raises
     ------

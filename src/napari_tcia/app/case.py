@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from napari_tcia.app import supplements
 from napari_tcia.app.arriving import Arriving, Watched
 from napari_tcia.app.assemble import Case, assemble
 from napari_tcia.app.beside import files_beside
@@ -23,7 +24,6 @@ from napari_tcia.app.folder import (
 )
 from napari_tcia.app.search import ANNOTATION_MODALITIES
 from napari_tcia.app.services import Services
-from napari_tcia.app.supplements import SUPPLEMENTS
 from napari_tcia.core.image import Choices
 from napari_tcia.core.model import Issue, Series, StoredSeries
 from napari_tcia.core.task import CancelToken, Progress, Report, silent
@@ -308,11 +308,9 @@ def _read_stored(
             and k.series.study_uid == image.series.study_uid
             for headers in survey(k.path)
         ]
-        supplements = [
-            found
-            for name in SUPPLEMENTS.get(image.series.collection, ())
-            if (found := services.store.find_file(image.archive_host, name))
-        ]
+        masks, positions = supplements.kept(
+            services, image.series.collection, image.archive_host
+        )
         doubts = issues
         memory = watched.memory(image.series.series_uid) if watched else None
         read = functools.partial(
@@ -325,8 +323,8 @@ def _read_stored(
             case = assemble(
                 opened.volume,
                 beside,
-                [],
-                supplements,
+                masks,
+                positions,
                 name=image.series.patient_id,
                 choices=choices,
                 report=report,

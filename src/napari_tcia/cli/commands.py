@@ -40,6 +40,7 @@ for command in (
     window.doctor,
 ):
     app.command()(command)
+app.add_typer(transfer.files, name="files")
 app.command("open")(window.open_)
 app.command(cls=window.WithFaults)(window.serve)
 

@@ -1,4 +1,4 @@
-"""The command that brings data: get."""
+"""The commands that bring data: get, files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,61 @@ from napari_tcia.errors import TciaError
 
 if TYPE_CHECKING:
     from napari_tcia.app.services import Services
+    from napari_tcia.core.model import Issue
+
+files = typer.Typer(
+    no_args_is_help=True,
+    help="Supplementary files of a collection: masks, points, candidates.",
+)
+
+
+@files.command("add")
+def add_files(
+    paths: Annotated[list[Path], typer.Argument(metavar="ZIP...")],
+    json_: Json = False,
+) -> None:
+    """Keep published zips of masks, points or candidates for the cases here."""
+    from napari_tcia.app import supplements
+    from napari_tcia.app.services import Services
+
+    services = Services.open()
+    records: list[dict[str, Any]] = []
+    issues: list[Issue] = []
+    with cancelling() as token, progress(json_) as report:
+        for path in paths:
+            record, doubts = supplements.add(services, path, report=report, token=token)
+            records.append(record)
+            issues += doubts
+    if json_:
+        emit({"records": records, "issues": issues})
+        return
+    for record in records:
+        typer.echo(f"kept: {record['name']} {record['sha256']}")
+    tell_issues(issues)
+
+
+@files.command("get")
+def get_files(
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION")],
+    json_: Json = False,
+) -> None:
+    """Fetch the published zips of a collection: masks, points, candidates."""
+    from napari_tcia.app import supplements
+    from napari_tcia.app.services import Services
+
+    services = Services.open()
+    with cancelling() as token, progress(json_) as report:
+        paths, issues = supplements.fetch(
+            services, collection, report=report, token=token
+        )
+    if json_:
+        records = [{"name": path.name, "path": path} for path in paths]
+        emit({"records": records, "issues": issues})
+    else:
+        for path in paths:
+            typer.echo(f"kept: {path}")
+        tell_issues(issues)
+    raise typer.Exit(0 if paths else 5)
 
 
 def get(

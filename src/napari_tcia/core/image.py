@@ -200,6 +200,16 @@ class LabelSet:
     checks: tuple[Check, ...] = ()
     path: Path | None = None
 
+    @property
+    def is_import(self) -> bool:
+        """Whether its file is no SEG and not named as a published mask is.
+
+        A colleague or a model made it then: it is no reference, and may differ.
+        """
+        if self.source == "mask":
+            return self.path is not None and not self.name.endswith("_mask")
+        return self.source == "labelmap"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointSet:

@@ -70,7 +70,7 @@ def verify(
         for source in dict.fromkeys(one.source for one in sets):
             check = _label_hu(volume, sets, boxes, source)
             checks += [check] if check else []
-    if {"seg", "mask"} <= {one.source for one in sets}:
+    if {"seg", "mask"} <= {one.source for one in sets if not one.is_import}:
         checks.append(_same_labels(sets, boxes))
     return tuple(checks)
 
@@ -259,7 +259,7 @@ def _same_labels(sets: Sequence[LabelSet], boxes: Regions) -> Check:
     """Segment n of the SEG and label n of the mask should be the same voxels."""
     sides: dict[str, dict[int, tuple[NDArray[Any], Box]]] = {"seg": {}, "mask": {}}
     for (number, value), box in boxes.items():
-        if sets[number].source in sides:
+        if not sets[number].is_import:
             sides[sets[number].source][value] = (sets[number].array, box)
     seg, mask = sides["seg"], sides["mask"]
     differing = {}

@@ -311,7 +311,7 @@ def fetch_file(
                     progress = Meter(report, f"Downloading {name}", 0)
                     got = write(chunks, part, watch, progress, max_bytes)
                 if name.lower().endswith(".zip"):
-                    _check_zip(part, name, token)
+                    check_zip(part, name, token)
                 record = {
                     "name": name,
                     "collection": collection,
@@ -327,7 +327,7 @@ def fetch_file(
         return try_repeatedly(once, name, token, attempts, patience, pause)
 
 
-def _check_zip(path: Path, name: str, token: CancelToken) -> None:
+def check_zip(path: Path, name: str, token: CancelToken) -> None:
     """Read a zip to its end: names, links, sizes and checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
