@@ -44,6 +44,14 @@ def test_columns_sort_by_number_not_by_letters(table, case):
     assert _cell(table, 0, 0).data() == str(largest.id)
 
 
+def test_classes_sort_by_size(table, case):
+    table.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    shown = [_cell(table, n, 2).data() for n in range(table.sorted.rowCount())]
+    order = ["<10 mm", "10-15 mm", "\u226515 mm"]
+    assert [order.index(one) for one in shown] == sorted(map(order.index, shown))
+    assert len(set(shown)) > 1
+
+
 @pytest.mark.parametrize("how", ["click", "enter"])
 def test_choosing_a_row(table, case, qtbot, how):
     chosen = []

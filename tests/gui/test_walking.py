@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_tcia._napari import axes
-from napari_tcia._napari.layers import AXES, metadata_of
+from napari_tcia._napari.layers import AXES, metadata_of, node_rows
 from napari_tcia._napari.widgets import NodesDock
+from napari_tcia._napari.writer import write_nodes
 
 NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 
@@ -216,6 +218,35 @@ def test_the_same_by_buttons(nodes, case, qtbot):
     assert not labels.visible
     click("blink")
     assert labels.visible
+
+
+def test_a_station_is_the_readers_own_word(nodes, case, qtbot, tmp_path):
+    viewer, session, dock = nodes
+    _press(viewer, Qt.Key.Key_N)
+    assert dock.marked() == case.nodes[0].id
+    line = dock.station.lineEdit()
+    line.setFocus()
+    line.selectAll()
+    qtbot.keyClicks(line, "subcarinal")
+    qtbot.keyClick(line, Qt.Key.Key_Down)
+    qtbot.keyClick(dock.station.completer().popup(), Qt.Key.Key_Down)
+    qtbot.keyClick(dock.station.completer().popup(), Qt.Key.Key_Return)
+    ours = metadata_of(session.image())
+    assert [row.station for row in node_rows(ours)][:2] == ["7", ""]
+    assert dock.sorted.index(0, 0).data() == f"{case.nodes[0].id}  7"
+    assert all("station" in row and not row["station"] for row in ours["nodes"])
+    _press(viewer, Qt.Key.Key_N)
+    assert dock.station.currentData() == ""  # that of the other node
+    _press(viewer, Qt.Key.Key_N, SHIFT)
+    assert dock.station.currentData() == "7"
+    path = tmp_path / "nodes.csv"
+    write_nodes(str(path), *_layer_of(session.image()))
+    table = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False)
+    assert list(table["station"])[:2] == ["7", ""]
+
+
+def _layer_of(layer):
+    return layer.data, layer.as_layer_data_tuple()[1]
 
 
 def _pixel(viewer, world):

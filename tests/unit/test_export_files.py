@@ -347,3 +347,23 @@ def test_labels_of_a_multi_frame_image_go_to_nifti_not_to_seg(tmp_path):
     written = nifti.write(tmp_path / "out.nii.gz", volume, [labels], [])
     (found,) = read_labels(written[0], volume)
     np.testing.assert_array_equal(found.array, array)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1+1", "'-1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        (" =1", "' =1"),
+        ("4R", "4R"),
+        (">=15 mm", ">=15 mm"),
+        ("", ""),
+    ],
+)
+def test_no_cell_is_a_formula(text, written):
+    from napari_tcia.export.table import as_text
+
+    assert as_text(text) == written

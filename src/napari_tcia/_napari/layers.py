@@ -37,6 +37,8 @@ MEASUREMENTS = "measurements"
 """Role of a layer of rulers and circles on a volume of ours."""
 AXES = "axes"
 """Role of the layer that shows the axes of the chosen node."""
+STATIONS = "stations"
+"""Key of our metadata of an image: what a reader named as station of each node."""
 PROVENANCE = frozenset(Provenance().to_dict())
 """Keys of our metadata that say where a layer comes from."""
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -109,13 +111,18 @@ def metadata_of(layer: Layer) -> Mapping[str, Any] | None:
 
 
 def node_rows(ours: Mapping[str, Any]) -> tuple[NodeRow, ...]:
-    """Nodes that the metadata of an image layer carries, back in their type."""
+    """Nodes that the metadata of an image layer carries, back in their type.
+
+    With the station that a reader named for each.
+    """
+    stations = ours.get(STATIONS, {})
     return tuple(
         NodeRow(
             **{
                 name: _tuples(value) if isinstance(value, list) else value
                 for name, value in row.items()
             }
+            | {"station": stations.get(row["id"], "")}
         )
         for row in ours.get("nodes", ())
     )

@@ -76,6 +76,18 @@ def isolate(session: Session) -> None:
         _show_alone(session, chosen)
 
 
+def name_station(session: Session, node: int, name: str) -> None:
+    """Note a reader's station of a node, or with an empty name take it back."""
+    image = session.image()
+    if image is None:
+        return
+    kept = image.metadata[case_layers.KEY].setdefault(case_layers.STATIONS, {})
+    if kept.get(node, "") == name:
+        return
+    kept[node] = name
+    session.nodes_changed.emit()
+
+
 def blink(session: Session) -> None:
     """Take the annotations out of sight, and bring those back that were there."""
     shown = [layer for layer in _annotations(session) if layer.visible]

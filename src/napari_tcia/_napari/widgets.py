@@ -55,7 +55,8 @@ class NodesDock(NodeTable):
         self.model.said = self._said
         self._session.listed_nodes = self.listed
         self._session.node_chosen.connect(self.select)
-        self._session.nodes_changed.connect(self.table.viewport().update)
+        self.located.connect(partial(walking.name_station, self._session))
+        self._session.nodes_changed.connect(self._renew)
         self.destroyed.connect(partial(_forget_order, self._session))
         self.decided.connect(self._decide)
         self._refresh()
@@ -84,6 +85,12 @@ class NodesDock(NodeTable):
     def _decide(self, choice: str) -> None:
         if self._shown is not None:
             self._session.read_again(self._shown, choice)
+
+    def _renew(self) -> None:
+        image = self._shown
+        if image is not None and self.model.rows:
+            ours = case_layers.metadata_of(image) or {}
+            self.model.renew(case_layers.node_rows(ours))
 
     def _walk(self, how: str) -> None:
         if how in ("previous", "next"):

@@ -36,5 +36,6 @@ def matches(row: NodeRow, text: str, more: str = "") -> bool:
         if size is None or not _COMPARE[sign](size, limit):
             return False
     split = "split" if row.pieces > 1 else ""
-    known = f"{row.id} {row.source} {row.size_class or ''} {split} {more}".casefold()
+    known = f"{row.id} {row.source} {row.size_class or ''} {split} {row.station} {more}"
+    known = known.casefold()
     return all(word in known for word in _SIZE.sub(" ", text).casefold().split())

@@ -17,6 +17,7 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
@@ -38,6 +39,7 @@ from napari_tcia._qt.style import (
 from napari_tcia.app.choices import Offer
 from napari_tcia.core.geometry import image_number
 from napari_tcia.core.image import Check, NodeRow, worst
+from napari_tcia.nodes.stations import STATIONS
 
 _VERDICT = {"pass": "good", "warn": "warn", "fail": "bad"}
 CLASS_TIP = (
@@ -60,16 +62,22 @@ def _class(row: NodeRow) -> str:
     return (row.size_class or "\u2013").replace(">=", "\u2265")
 
 
+_CLASSES = (None, "<10 mm", "10-15 mm", ">=15 mm")
 COLUMNS: tuple[tuple[str, str, Callable[[NodeRow], str], Callable[[NodeRow], Any]], ...]
 COLUMNS = (
-    ("#", "Number in this table", lambda r: str(r.id), lambda r: r.id),
+    (
+        "#",
+        "Number in this table, and the station that you named",
+        lambda r: f"{r.id}  {r.station}".strip(),
+        lambda r: r.id,
+    ),
     (
         "Short \u00d7 long",
         "Short \u00d7 long axis in mm, on the axial slice that maximises the short one",
         _axes,
         lambda r: r.short_axis_mm if r.short_axis_mm is not None else -1.0,
     ),
-    ("Class", CLASS_TIP, _class, lambda r: r.size_class),
+    ("Class", CLASS_TIP, _class, lambda r: _CLASSES.index(r.size_class)),
     (
         "Publ.",
         "Diameter in the published point file, mm",
@@ -121,6 +129,12 @@ class NodeModel(QAbstractTableModel):
         self.rows, self._colours = tuple(rows), tuple(colours)
         self._lit = None
         self.endResetModel()
+
+    def renew(self, rows: Sequence[NodeRow]) -> None:
+        """Take in what was said of the same nodes since."""
+        self.rows = tuple(rows)
+        last = self.index(len(self.rows) - 1, self.columnCount() - 1)
+        self.dataChanged.emit(self.index(0, 0), last)
 
     def light(self, label: int | None) -> None:
         """Light up the row of a label, beside what is selected; None for none."""
@@ -178,6 +192,8 @@ def describe(row: NodeRow) -> str:
         f"rests on {row.source.replace('+', ' and ')}",
         f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm (LPS)",
     ]
+    if row.station:
+        lines.append(f"station {row.station}, as you named it")
     if row.pieces > 1:
         lines.append(f"piece {row.piece} of {row.pieces} of label {row.label}")
     if row.volume_mm3 is not None:
@@ -197,6 +213,8 @@ class NodeTable(QWidget):
     """The `NodeRow` to show."""
     asked = Signal(str)
     """A button: ``"previous"``, ``"next"``, ``"alone"`` or ``"blink"``."""
+    located = Signal(int, str)
+    """Number of a node, and the station that a reader names for it."""
     decided = Signal(str)
     """What to do about a doubt: the choice of an `Offer`."""
 
@@ -229,6 +247,23 @@ class NodeTable(QWidget):
         self.table.setToolTip("")
         self.table.clicked.connect(self._choose)
         self.table.activated.connect(self._choose)
+        self.station = QComboBox()
+        self.station.setEditable(True)
+        self.station.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.station.addItem("no station", "")
+        for one in STATIONS:
+            self.station.addItem(one.title, one.name)
+        completer = self.station.completer()
+        if completer is not None:
+            completer.setFilterMode(Qt.MatchFlag.MatchContains)
+            completer.setCompletionMode(completer.CompletionMode.PopupCompletion)
+        described(
+            self.station,
+            "Station of the chosen node",
+            "Your word, kept apart from the reference: IASLC station or region",
+        )
+        self.station.activated.connect(self._locate)
+        self.table.selectionModel().selectionChanged.connect(self._show_station)
         self.hint = Note(
             "Measures are of the published annotations; the reference does not "
             "name every node.",
@@ -258,6 +293,7 @@ class NodeTable(QWidget):
         for widget in (self.title, self.badge, self.offers, self.tools):
             layout.addWidget(widget)
         layout.addWidget(self.table, 1000)
+        layout.addWidget(self.station)
         layout.addWidget(self.hint)
         layout.addStretch()
         self.setMinimumWidth(380)
@@ -270,7 +306,7 @@ class NodeTable(QWidget):
         self.title.say("Open a case with lymph-node annotations to see its nodes here.")
         self.badge.say("")
         self._offer(())
-        for widget in (self.table, self.tools, self.hint):
+        for widget in (self.table, self.tools, self.station, self.hint):
             widget.setVisible(False)
 
     def show_nodes(
@@ -298,7 +334,7 @@ class NodeTable(QWidget):
         else:
             self.badge.say("")
         self.badge.setToolTip("\n".join(c.message for c in checks))
-        for widget in (self.table, self.tools, self.hint):
+        for widget in (self.table, self.tools, self.station, self.hint):
             widget.setVisible(bool(rows))
         if not rows and verdict == "fail":
             self.title.say(f"{case} can be looked at, but not measured:")
@@ -329,6 +365,21 @@ class NodeTable(QWidget):
             at = self.sorted.index(ids.index(node), 0)
             self.table.selectRow(at.row())
             self.table.scrollTo(at)
+
+    def marked(self) -> int:
+        """Number of the node whose row is marked, 0 for none."""
+        found = self.table.selectionModel().selectedRows()
+        return self.listed()[found[0].row()] if found else 0
+
+    def _locate(self, at: int) -> None:
+        if node := self.marked():
+            self.located.emit(node, str(self.station.itemData(at)))
+
+    def _show_station(self, *_: object) -> None:
+        node = self.marked()
+        self.station.setEnabled(bool(node))
+        named = next((r.station for r in self.model.rows if r.id == node), "")
+        self.station.setCurrentIndex(max(0, self.station.findData(named)))
 
     def _narrow(self, text: str) -> None:
         self.sorted.text = text

@@ -46,6 +46,7 @@ NODE_COLUMNS = (
     "extent_mm",
     "piece",
     "pieces",
+    "station",
 )
 
 

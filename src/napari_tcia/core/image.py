@@ -277,3 +277,5 @@ class NodeRow:
     """Number of this piece of its label, largest first."""
     pieces: int = 1
     """How many pieces its label has: more than one means that it is split."""
+    station: str = ""
+    """What a reader named as its station; never part of the reference."""

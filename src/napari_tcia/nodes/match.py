@@ -42,6 +42,7 @@ COLUMNS = (
     *("id", "label", "source", "centroid_lps", "k", "long_axis_mm", "short_axis_mm"),
     *("published_size_mm", "volume_mm3", "hu_mean", "hu_sd", "size_class"),
     *("hu_percentiles", "equivalent_diameter_mm", "extent_mm", "piece", "pieces"),
+    "station",
 )
 """Columns of `node_table`."""
 
