@@ -110,7 +110,9 @@ def _put(layer: Any, image: Image, node: int, lines: Any) -> None:
 
 
 def _say(layer: Any, image: Image) -> None:
-    said = [f"{mm:.1f} mm" for mm in _lengths(image, layer.data)]
+    long_mm, short_mm = _lengths(image, layer.data)
+    # The words of two lines that cross would lie on each other.
+    said = [f"{short_mm:.1f} \u00d7 {long_mm:.1f} mm", ""]
     if list(layer.features["mm"]) != said:
         layer.features = pd.DataFrame({"mm": said})
         layer.refresh_text()

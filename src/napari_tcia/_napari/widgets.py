@@ -90,7 +90,7 @@ class NodesDock(NodeTable):
         image = self._shown
         if image is not None and self.model.rows:
             ours = case_layers.metadata_of(image) or {}
-            self.model.renew(case_layers.node_rows(ours))
+            self.renew(case_layers.node_rows(ours))
 
     def _walk(self, how: str) -> None:
         if how in ("previous", "next"):

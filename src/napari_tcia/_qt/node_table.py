@@ -366,6 +366,11 @@ class NodeTable(QWidget):
             self.table.selectRow(at.row())
             self.table.scrollTo(at)
 
+    def renew(self, rows: Sequence[NodeRow]) -> None:
+        """Take in what was said of the same nodes since."""
+        self.model.renew(rows)
+        self._show_station()
+
     def marked(self) -> int:
         """Number of the node whose row is marked, 0 for none."""
         found = self.table.selectionModel().selectedRows()
