@@ -147,7 +147,7 @@ CONTRIBUTIONS = {
     "SYNTHETIC, made on the spot": {"sample"},
 }
 ACTIONS = {
-    "pixels": {"open", "download", "look"},
+    "pixels": {"open", "download", "look", "open_around"},
     "no pixels": {"ask_manifest", "save_manifest", "refresh"},
 }
 DOORS = {

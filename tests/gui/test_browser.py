@@ -230,6 +230,25 @@ def test_nodes_only_leaves_the_images(browser, qtbot, services, pixels):
     qtbot.waitUntil(lambda: "verified" in browser.problem.text(), timeout=60000)
     assert [k.series.modality for k in services.store.all()] == ["SEG"]
     assert not [p for p in pixels() if row.series.series_uid in p]
+    # They are listed, and one can be opened with the slices that hold it.
+    listed = browser.acts.nodes
+    rows = listed.table.model.rows
+    assert len(rows) > 1
+    assert listed.attribution.text()
+    table = listed.table.table
+    assert table.model().index(0, 4).data() == "\u2013"  # no image number
+    opened = []
+    browser.opened.connect(opened.append)
+    place = table.visualRect(table.model().index(1, 1)).center()
+    qtbot.mouseClick(table.viewport(), LEFT, pos=place)
+    qtbot.waitUntil(lambda: bool(opened), timeout=60000)
+    ((case,),) = opened
+    assert [node.id for node in case.nodes] == [rows[1].id]
+    assert len(case.volume.array) < row.series.images / 2
+    assert "part" in browser.problem.text() or "Only" in browser.problem.text()
+    assert [k.series.modality for k in services.store.all()] == ["SEG"]
+    assert not [p for p in pixels() if "getImage" in p and row.series.series_uid in p]
+    listed.close()
 
 
 def test_a_manifest_written_is_found_again(browser, qtbot, tmp_path):

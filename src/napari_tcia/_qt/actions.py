@@ -12,12 +12,15 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_tcia._qt.nodes_window import NodesWindow
 from napari_tcia._qt.preview import PreviewWindow
 from napari_tcia._qt.terms_dialog import TermsDialog
 from napari_tcia._qt.work import Work
 from napari_tcia.app import agree, fetch, state
 from napari_tcia.app.arriving import Arriving
+from napari_tcia.app.assemble import Case
 from napari_tcia.app.fetch import Fetched
+from napari_tcia.app.nodes_only import NodesOnly, around, of_stored
 from napari_tcia.app.preview import Preview, preview
 from napari_tcia.app.refresh import Change, refresh
 from napari_tcia.app.rows import CaseRow
@@ -62,6 +65,7 @@ class Actions(QObject):
         self._widget = widget
         self.dialog: TermsDialog | None = None
         self.preview: PreviewWindow | None = None
+        self.nodes: NodesWindow | None = None
 
     def open(self, rows: Sequence[CaseRow], folders: Mapping[str, Path]) -> None:
         """Open cases; those in folders of the user are read from there."""
@@ -91,8 +95,9 @@ class Actions(QObject):
             if not series:
                 self._work.say("No annotation series is listed for this selection.")
                 return
-            done = partial(self._downloaded, series)
-            self._start("Downloading", fetch.get, series, then=done, kind="download")
+            done = self._annotated if part == "annotations" else self._downloaded
+            then = partial(done, series)
+            self._start("Downloading", fetch.get, series, then=then, kind="download")
 
         self._with_terms(rows, begin, "Accept and download", part)
 
@@ -109,6 +114,11 @@ class Actions(QObject):
             begin((row.series,))
         else:
             self._with_terms([row], begin, "Accept and preview", "image")
+
+    def open_around(self, patient: str, node: int) -> None:
+        """Fetch and open only the slices of one node, by its number in the list."""
+        words = f"Fetching the slices of node {node}"
+        self._start(words, around, patient, node, then=self._around)
 
     def ask_manifest(self, rows: Sequence[CaseRow]) -> None:
         """Ask where a manifest of `rows` is to be written, and write it."""
@@ -220,6 +230,41 @@ class Actions(QObject):
         place = next((row.path for row in whole.values() if row.path), None)
         where = f" in {place.parent}" if place else ""
         self._work.say(f"{number} on disk, verified{where}.", meaning="good")
+
+    def _annotated(self, asked: Sequence[Series], rows: Listing[Fetched]) -> None:
+        """What was fetched are annotations: list the nodes in them."""
+        whole = {row.series_uid for row in rows if row.error is None}
+        segs = [s for s in asked if s.modality == "SEG" and s.series_uid in whole]
+        if segs:
+            then = partial(self._list_nodes, asked, rows)
+            self._start("Listing nodes", of_stored, segs, then=then)
+        else:
+            self._downloaded(asked, rows)
+
+    def _list_nodes(
+        self,
+        asked: Sequence[Series],
+        rows: Listing[Fetched],
+        found: tuple[NodesOnly, ...],
+    ) -> None:
+        self._downloaded(asked, rows)
+        if len(found) != 1:
+            return  # one case at a time can be listed
+        if self.nodes is not None:
+            self.nodes.close()
+        self.nodes = NodesWindow(found[0], self._widget.window())
+        self.nodes.destroyed.connect(self._forget_nodes)
+        self.nodes.chosen.connect(self.open_around)
+        self.nodes.show()
+        self.nodes.raise_()
+        self.nodes.activateWindow()
+
+    def _forget_nodes(self, _gone: QObject | None = None) -> None:
+        self.nodes = None
+
+    def _around(self, case: Case) -> None:
+        self._work.say("\n".join(state.doubts((case,))))
+        self.opened.emit((case,))
 
     def _show_slice(self, found: Preview) -> None:
         if self.preview is not None:

@@ -62,6 +62,10 @@ def _class(row: NodeRow) -> str:
     return (row.size_class or "\u2013").replace(">=", "\u2265")
 
 
+def _image(row: NodeRow) -> str:
+    return str(image_number(row.k)) if row.k >= 0 else "\u2013"
+
+
 _CLASSES = (None, "<10 mm", "10-15 mm", ">=15 mm")
 COLUMNS: tuple[tuple[str, str, Callable[[NodeRow], str], Callable[[NodeRow], Any]], ...]
 COLUMNS = (
@@ -84,7 +88,7 @@ COLUMNS = (
         lambda r: _mm(r.published_size_mm),
         lambda r: r.published_size_mm if r.published_size_mm is not None else -1.0,
     ),
-    ("Image", "Slice, counted from 1", lambda r: str(image_number(r.k)), lambda r: r.k),
+    ("Image", "Slice, counted from 1", _image, lambda r: r.k),
 )
 _TOOLS = {
     "previous": ("\u2039", "Previous node", "Previous node (Shift + N)"),
@@ -188,7 +192,8 @@ def describe(row: NodeRow) -> str:
     """Everything that is known of a node, as lines."""
     x, y, z = row.centroid_lps
     lines = [
-        f"Node {row.id}: k {row.k} (image {image_number(row.k)})",
+        f"Node {row.id}"
+        + (f": k {row.k} (image {image_number(row.k)})" if row.k >= 0 else ""),
         f"rests on {row.source.replace('+', ' and ')}",
         f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm (LPS)",
     ]

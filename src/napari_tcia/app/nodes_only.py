@@ -108,14 +108,37 @@ def nodes_only(
     rows = get(services, wanted, report=report, token=token)
     if error := first_error([row.error for row in rows if row.error is not None]):
         raise error
+    return of_stored(services, wanted, report=report, token=token)
+
+
+def of_stored(
+    services: Services,
+    series: Sequence[Series],
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> tuple[NodesOnly, ...]:
+    """As `nodes_only`, of those segmentations of `series` that are stored.
+
+    Raises
+    ------
+    AccessError
+        Terms of one stand no more.
+    VerificationError
+        One cannot be read by itself.
+    """
+    token = token or CancelToken()
     host = services.settings.archive_host
-    kept = [services.store.find(host, one.series_uid) for one in wanted]
-    return tuple(
-        _read(services, one, file)
-        for one in kept
-        if one is not None
-        for file in sorted(one.path.glob("*.dcm"))
-    )
+    found: list[NodesOnly] = []
+    for one in series:
+        kept = services.store.find(host, one.series_uid)
+        if kept is None or one.modality != "SEG":
+            continue
+        report(Progress("Listing nodes", series_uid=one.series_uid))
+        for file in sorted(kept.path.glob("*.dcm")):
+            token.raise_if_cancelled()
+            found.append(_read(services, kept, file))
+    return tuple(found)
 
 
 def _read(services: Services, kept: StoredSeries, file: Path) -> NodesOnly:
