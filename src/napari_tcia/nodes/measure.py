@@ -220,16 +220,21 @@ def _axes(
     levels = np.unique(u)
     lines = (levels[:-1] + levels[1:]) / 2
     lines = lines[:: max(1, len(lines) // _MAX_LINES)]
-    best = (0.0, 0.0, 0.0, 0.0)
     du, dv = np.diff(u), np.diff(v)
-    for line in lines.tolist():
-        crossed = np.flatnonzero((u[:-1] < line) != (u[1:] < line))
-        at = np.sort(v[crossed] + dv[crossed] * (line - u[crossed]) / du[crossed])
-        inside = at[1::2] - at[::2]  # from where a line enters to where it leaves
-        if inside.size and inside.max() > best[0]:
-            widest = 2 * int(inside.argmax())
-            best = (float(inside.max()), line, float(at[widest]), float(at[widest + 1]))
-    _, line, low, high = best
+    # Every line against every edge at once; what is not crossed sorts behind.
+    crossed = (u[:-1] < lines[:, None]) != (u[1:] < lines[:, None])
+    most = int(crossed.sum(axis=1).max(initial=0))
+    if not most:
+        return long_line, np.stack([long_line[0], long_line[0]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = v[:-1] + dv * (lines[:, None] - u[:-1]) / du
+    at = np.sort(np.where(crossed, at, np.inf), axis=1)[:, : most + most % 2]
+    # From where a line enters to where it leaves: a closed outline is crossed evenly.
+    enters, leaves = at[:, ::2], at[:, 1::2]
+    there = np.isfinite(leaves)
+    inside = np.subtract(leaves, enters, out=np.zeros_like(leaves), where=there)
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    line, low, high = lines[row], enters[row, column], leaves[row, column]
     ends = [line * along + low * across, line * along + high * across]
     return long_line, np.stack(ends)
 
