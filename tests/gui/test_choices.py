@@ -11,10 +11,12 @@ from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from napari_tcia._napari import derived
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import Settings
+from napari_tcia.demo.variants import make_variant
 from napari_tcia.volume import read_volume
 
 
@@ -97,3 +99,40 @@ def test_what_was_painted_stays(opened, qtbot):
     press(qtbot, session, dock, "Keep the first")
     assert copy in viewer.layers
     assert copy.data[2, 3, 4] == 7
+
+
+def test_mirrored_labels_are_out_of_sight_until_somebody_chooses(
+    make_napari_viewer, qtbot, tmp_path
+):
+    home = make_variant("mask_flipped_in_y", tmp_path / "case")
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    dock = NodesDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Nodes")
+    session.open(home)
+    qtbot.waitUntil(lambda: bool(session.ours("image")) and not session.adding)
+    (stored,) = session.ours("reference")
+    assert not stored.visible
+    assert "look mirrored in y" in dock.badge.text()
+    written = stored.data.copy()
+
+    press(qtbot, session, dock, "Mirror labels in y")
+    (turned,) = session.ours("reference")
+    assert turned.visible
+    np.testing.assert_array_equal(turned.data, written[:, ::-1])
+    assert "as you chose" in dock.badge.text()
+    (changed,) = derived.adapted(viewer.layers)
+    assert changed.name == turned.name  # whoever passes it on says so
+
+    # A copy that somebody paints on is work, and stays.
+    viewer.layers.selection = {turned}
+    _duplicate_layer(viewer.layers)
+    (copy,) = [one for one in session.ours("reference") if one is not turned]
+    copy.selected_label = 1
+    copy.paint((2, 3, 4), 3)
+    press(qtbot, session, dock, "As it is")
+    assert copy in viewer.layers
+    (again,) = [one for one in session.ours("reference") if one is not copy]
+    np.testing.assert_array_equal(again.data, written)
+    assert not again.visible

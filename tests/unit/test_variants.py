@@ -163,3 +163,30 @@ def test_variants_are_deterministic(tmp_path):
         assert paths
         for path in paths:
             assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_a_mirrored_mask_can_be_turned_by_choice(axis, tmp_path):
+    """Offered with the doubt, never taken by itself; then all is at the truth."""
+    home = make_variant(f"mask_flipped_in_{axis}", tmp_path)
+    target = home / VARIANTS[f"mask_flipped_in_{axis}"].target
+    (case,) = nt.open_case(target)
+    doubt = next(c for c in case.checks if c.code == "points_in_labels")
+    assert doubt.verdict == "fail"
+    assert doubt.numbers["choices"] == [f"labels={axis}"]
+    (turned,) = nt.open_case(target, choices={"labels": axis})
+    _assert_true(Opened(turned.volume, turned.labels))
+    codes = {c.code: c.verdict for c in turned.checks}
+    assert codes["labels_mirrored"] == "warn"
+    assert codes["points_in_labels"] != "fail"
+    assert np.array_equal(turned.volume.array, case.volume.array)
+
+
+def test_a_segmentation_says_itself_where_it_lies(tmp_path):
+    home = make_variant("seg_of_absent_instance", tmp_path / "v")
+    (case,) = nt.open_case(home)
+    (same,) = nt.open_case(home, choices={"labels": "y"})
+    for one, other in zip(case.labels, same.labels, strict=True):
+        if one.source == "seg":
+            assert np.array_equal(one.array, other.array)
+    assert any(one.source == "seg" for one in case.labels)

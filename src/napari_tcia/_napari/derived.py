@@ -16,14 +16,12 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_tcia._napari.layers import KEY, metadata_of
+from napari_tcia._napari.layers import CHANGED, KEY, metadata_of
 from napari_tcia.app.credit import Adapted
 from napari_tcia.core.model import Provenance
 
 DERIVED = "napari_tcia_derived"
 """Where the answer lives in ``layer.metadata``: ``from`` and ``counted``."""
-CHANGED = "changed"
-"""In our own metadata: ``by`` and ``on`` of the first change."""
 _FIELDS = {field.name: type(field.default) for field in dataclasses.fields(Provenance)}
 
 
@@ -90,11 +88,16 @@ def watch(layer: Layer, changed: Callable[[Layer], None]) -> None:
 def mark_changed(layer: Layer, by: str = "") -> bool:
     """Say in the metadata that a layer of ours was changed; False if it is said."""
     ours = metadata_of(layer)
-    if ours is None or CHANGED in ours:
+    if ours is None or is_work(ours):
         return False
     today = datetime.now(UTC).date().isoformat()
     layer.metadata[KEY] = {**ours, CHANGED: {"by": by, "on": today}}
     return True
+
+
+def is_work(ours: Mapping[str, Any]) -> bool:
+    """Whether somebody worked on a layer; one that was mirrored on a choice is none."""
+    return "how" not in ours.get(CHANGED, {"how": "not at all"})
 
 
 def adapted(layers: Iterable[Layer]) -> tuple[Adapted, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ MEASUREMENTS = "measurements"
 """Role of a layer of rulers and circles on a volume of ours."""
 AXES = "axes"
 """Role of the layer that shows the axes of the chosen node."""
+CHANGED = "changed"
+"""In our metadata of a layer: ``by`` and ``on`` of the first change."""
 STATIONS = "stations"
 """Key of our metadata of an image: what a reader named as station of each node."""
 PROVENANCE = frozenset(Provenance().to_dict())
@@ -161,10 +164,17 @@ def layer_data(case: Case, reference: Affine | None = None) -> list[LayerTuple]:
     placed = _placement(case.volume.affine, reference, case.volume.shape)
     reference = case.volume.affine if reference is None else reference
     layers: list[LayerTuple] = [_image(case, placed, reference)]
+    doubted = {
+        check.numbers.get("source")
+        for check in case.checks
+        if check.code == "points_in_labels" and check.verdict == "fail"
+    }
     for number, labels in enumerate(case.labels):
-        # A second rendering of the same nodes stays at hand, out of sight.
+        # A second rendering of the same nodes stays at hand, out of sight; so do
+        # labels that seem to be mirrored, until somebody chooses.
+        shown = number == 0 and labels.source not in doubted
         title = "reference" if number == 0 and not labels.is_import else labels.name
-        layers.append(_labels(case, labels, f"Nodes ({title})", number == 0, placed))
+        layers.append(_labels(case, labels, f"Nodes ({title})", shown, placed))
     if (points := case.points) is not None:
         own = points.source == "markups"
         title = points.name if own else "published points"
@@ -378,10 +388,19 @@ def _labels(
             segments=labels.segments,
             affine=case.volume.affine,
             verdict=case.volume.passport.verdict,
+            **_mirroring(labels),
         ),
         **placed,
     }
     return labels.array, kwargs, "labels"
+
+
+def _mirroring(labels: LabelSet) -> dict[str, Any]:
+    """That labels were mirrored is a change to what was published."""
+    if all(check.code != "labels_mirrored" for check in labels.checks):
+        return {}
+    today = datetime.now(UTC).date().isoformat()
+    return {CHANGED: {"by": "", "on": today, "how": "mirrored"}}
 
 
 def _points(

@@ -227,7 +227,7 @@ class Session(QObject):
             for layer in [old, *self.of_volume(old, self.ours())]:
                 ours = case_layers.metadata_of(layer) or {}
                 own = ours.get("role") in ("saved", case_layers.MEASUREMENTS)
-                if layer in viewer.layers and not (derived.CHANGED in ours or own):
+                if layer in viewer.layers and not (derived.is_work(ours) or own):
                     viewer.layers.remove(layer)
         self._opened(outcome)
 
@@ -315,7 +315,7 @@ class Session(QObject):
     def _changed(self, layer: Layer) -> None:
         """A copy of ours was painted on, or its data replaced: an adaptation."""
         ours = case_layers.metadata_of(layer)
-        if ours is None or derived.CHANGED in ours:
+        if ours is None or derived.is_work(ours):
             return
         if derived.mark_changed(layer, self._name_of(str(ours.get("acceptance_id")))):
             self.refresh()

@@ -79,7 +79,7 @@ class NodesDock(NodeTable):
         ]
         checks = [*case_layers.doubts(ours)]
         checks += [Check(**check) for check in ours.get("checks", ())]
-        offered = offers(case_layers.doubts(ours), case_layers.choices_of(ours))
+        offered = offers(checks, case_layers.choices_of(ours))
         self.show_nodes(str(ours.get("case", "")), rows, colours, checks, offered)
 
     def _decide(self, choice: str) -> None:

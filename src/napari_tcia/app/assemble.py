@@ -14,7 +14,7 @@ from napari_tcia.core.task import CancelToken, Progress, Report
 from napari_tcia.errors import NothingFound, VerificationError
 from napari_tcia.nodes.candidates import read_candidates
 from napari_tcia.nodes.known_issues import annotation_issues, known_issues
-from napari_tcia.nodes.labels import read_labels
+from napari_tcia.nodes.labels import mirrored, read_labels
 from napari_tcia.nodes.markups import is_markups, read_markups
 from napari_tcia.nodes.match import node_rows
 from napari_tcia.nodes.points import read_points
@@ -130,6 +130,11 @@ def assemble(
             pass  # the zip of the collection holds no mask of this patient
         except VerificationError as error:
             issues.append(as_issue(error))
+    if choices.labels != "stored":
+        labels = [
+            one if one.source == "seg" else mirrored(one, choices.labels)
+            for one in labels
+        ]
     issues += annotation_issues(one.name for one in labels)
     points: PointSet | None = None
     further: list[PointSet] = []

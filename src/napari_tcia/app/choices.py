@@ -56,11 +56,21 @@ def offers(checks: Sequence[Check], choices: Choices) -> tuple[Offer, ...]:
         for choice in check.numbers.get("choices", ()):
             if choice in _WORDS:
                 found.append(Offer(choice, *_WORDS[choice]))
+            elif choice.startswith("labels="):
+                found.append(_mirror(choice.partition("=")[2]))
             elif choice.startswith("stack="):
                 found.append(_stack(choice, stacks))
     if choices != Choices():
         found.append(Offer(AS_IT_IS, "As it is", "Read it again with nothing chosen"))
     return tuple(found)
+
+
+def _mirror(axes: str) -> Offer:
+    return Offer(
+        f"labels={axes}",
+        f"Mirror labels in {axes}",
+        "Show masks and labelmaps mirrored, marked as your choice; the file stays",
+    )
 
 
 def _stack(choice: str, stacks: Sequence[Mapping[str, Any]]) -> Offer:

@@ -69,12 +69,16 @@ class Choices:
     tilt : {"shear", "straighten"}
         Keep the voxels of a tilted series on their sheared grid, or resample
         them to a straight one, which is for looking only.
+    labels : {"stored", "x", "y", "z", "xy", "xz", "yz", "xyz"}
+        Axes of the patient in which masks and labelmaps are mirrored; a DICOM SEG
+        says itself where it lies, and never is.
     """
 
     stack: int | None = None
     duplicates: Literal["refuse", "first", "last"] = "refuse"
     gaps: Literal["blank", "interpolate", "refuse"] = "blank"
     tilt: Literal["shear", "straighten"] = "shear"
+    labels: Literal["stored", "x", "y", "z", "xy", "xz", "yz", "xyz"] = "stored"
 
     def with_choice(self, text: str) -> Choices:
         """Return these with one more, as a check names it: ``"duplicates=first"``.
@@ -98,6 +102,7 @@ _CHOICES = {
     "duplicates": ("refuse", "first", "last"),
     "gaps": ("blank", "interpolate", "refuse"),
     "tilt": ("shear", "straighten"),
+    "labels": ("stored", "x", "y", "z", "xy", "xz", "yz", "xyz"),
 }
 
 

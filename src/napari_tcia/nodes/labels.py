@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from napari_tcia.core.image import LabelSet, Volume
+import numpy as np
+
+from napari_tcia.core.image import Check, LabelSet, Volume
 from napari_tcia.core.model import Provenance
 from napari_tcia.errors import NothingFound
 from napari_tcia.nodes.masks import read_mask
@@ -58,3 +61,26 @@ def read_labels(
     for file in sorted(path.rglob("*.nrrd")):
         found += read_nrrd(file, volume, provenance=provenance)
     return found or read_mask(path, volume, provenance=provenance)
+
+
+def mirrored(labels: LabelSet, axes: str) -> LabelSet:
+    """Labels mirrored on the grid of their volume, because somebody chose so.
+
+    Parameters
+    ----------
+    labels : LabelSet
+    axes : str
+        Of ``"x"``, ``"y"`` and ``"z"``: those of an axial volume, i, j and k.
+    """
+    turned = tuple("zyx".index(axis) for axis in axes)
+    check = Check(
+        "labels_mirrored",
+        "warn",
+        f"Mirrored in {axes}, as you chose; the file says otherwise.",
+        {"axes": axes},
+    )
+    return replace(
+        labels,
+        array=np.ascontiguousarray(np.flip(labels.array, turned)),
+        checks=(*labels.checks, check),
+    )

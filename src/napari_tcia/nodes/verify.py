@@ -111,6 +111,8 @@ def _mirrored(volume: Volume, sets: Sequence[LabelSet], points: PointSet) -> Che
             else f" Mirrored in {other}, it would be {best:.0%}."
         )
     numbers = {"rule": "M3", "as_stored": stored, "mirrored": shares, "source": source}
+    if verdict == "fail" and source != "seg":  # a SEG says itself where it lies
+        numbers["choices"] = [f"labels={other}"]
     return Check("points_in_labels", verdict, message, numbers)
 
 
