@@ -10,8 +10,10 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_tcia._napari.layers import add_case, colour_of
 from napari_tcia._napari.session import session_for
+from napari_tcia._napari.widgets import NodesDock
 from napari_tcia._qt.node_table import NodeTable
 from napari_tcia.core.image import Check, Passport
+from napari_tcia.nodes import known_issues
 
 
 @pytest.fixture
@@ -206,3 +208,14 @@ def test_the_table_follows_the_data(make_napari_viewer, case):
     assert dock.sorted.rowCount() == len(case.nodes)
     viewer.layers.clear()
     assert dock.sorted.rowCount() == 0
+
+
+def test_what_is_known_of_a_case_stands_below(make_napari_viewer, case):
+    viewer = make_napari_viewer()
+    dock = NodesDock(viewer)
+    told = replace(case, issues=known_issues("ABD_LYMPH_001"))
+    add_case(viewer, told)
+    text = dock.hint.text()
+    assert "The same scan is also MED_LYMPH_002" in text
+    assert "Only abdominal nodes are annotated" in text
+    assert not dock.hint.isHidden()

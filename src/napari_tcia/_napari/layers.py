@@ -353,6 +353,7 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         missing=np.flatnonzero(~volume.present),
         passport=[c for c in volume.passport.checks if c.verdict != "pass"],
         checks=case.checks,
+        known=[issue.message for issue in case.issues if issue.level != "error"],
         first_index=first_index(case),
         choices=case.choices,
         place=case.place,

@@ -80,7 +80,8 @@ class NodesDock(NodeTable):
         checks = [*case_layers.doubts(ours)]
         checks += [Check(**check) for check in ours.get("checks", ())]
         offered = offers(checks, case_layers.choices_of(ours))
-        self.show_nodes(str(ours.get("case", "")), rows, colours, checks, offered)
+        name, known = str(ours.get("case", "")), ours.get("known", ())
+        self.show_nodes(name, rows, colours, checks, offered, known)
 
     def _decide(self, choice: str) -> None:
         if self._shown is not None:

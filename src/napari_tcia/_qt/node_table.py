@@ -48,6 +48,11 @@ CLASS_TIP = (
 )
 
 
+HINT = (
+    "Measures are of the published annotations; the reference does not name every node."
+)
+
+
 def _mm(value: float | None) -> str:
     return "\u2013" if value is None else f"{value:.1f}"
 
@@ -269,11 +274,7 @@ class NodeTable(QWidget):
         )
         self.station.activated.connect(self._locate)
         self.table.selectionModel().selectionChanged.connect(self._show_station)
-        self.hint = Note(
-            "Measures are of the published annotations; the reference does not "
-            "name every node.",
-            size=11,
-        )
+        self.hint = Note(HINT, size=11)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(SPACING)
@@ -321,8 +322,13 @@ class NodeTable(QWidget):
         colours: Sequence[str],
         checks: Sequence[Check] = (),
         offers: Sequence[Offer] = (),
+        known: Sequence[str] = (),
     ) -> None:
-        """Show the nodes of a case, the doubts about them, and what can be chosen."""
+        """Show the nodes of a case, the doubts about them, and what can be chosen.
+
+        What is `known` of the case stands below, in sentences.
+        """
+        self.hint.say("\n".join(known or (HINT,)))
         self._offer(offers)
         self.model.set_rows(rows, colours)
         count = f"{len(rows)} node" + ("" if len(rows) == 1 else "s")
