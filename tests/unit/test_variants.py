@@ -190,3 +190,27 @@ def test_a_segmentation_says_itself_where_it_lies(tmp_path):
         if one.source == "seg":
             assert np.array_equal(one.array, other.array)
     assert any(one.source == "seg" for one in case.labels)
+
+
+def test_points_that_are_off_can_be_placed_by_their_indices(tmp_path):
+    home = make_variant("points_in_ras", tmp_path)
+    (case,) = nt.open_case(home)
+    doubt = next(c for c in case.checks if c.code == "indices_equal_points")
+    assert doubt.verdict == "fail"
+    assert doubt.numbers["choices"] == ["points=indices"]
+    (placed,) = nt.open_case(home, choices={"points": "indices"})
+    nodes = [node for node in good_case().nodes if node.listed]
+    assert len(placed.points.points) == len(nodes)
+    for place in placed.points.points:
+        assert any(node.contains(place) for node in nodes)
+    assert not all(
+        any(node.contains(place) for node in nodes) for place in case.points.points
+    )
+    assert "points_by_indices" in {c.code for c in placed.checks}
+
+
+def test_indices_that_are_off_offer_nothing(tmp_path):
+    """The millimetres place the points, and they are right."""
+    (case,) = nt.open_case(make_variant("indices_from_one", tmp_path))
+    doubt = next(c for c in case.checks if c.code == "indices_equal_points")
+    assert (doubt.verdict, "choices" in doubt.numbers) == ("fail", False)

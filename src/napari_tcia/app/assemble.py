@@ -144,7 +144,7 @@ def assemble(
             if is_markups(source):
                 further.append(read_markups(source, volume))
                 continue
-            points = points or read_points(source, volume)
+            points = points or read_points(source, volume, by=choices.points)
         except NothingFound:
             pass  # the zip of the collection holds no rows for this patient
         except VerificationError as error:

@@ -24,6 +24,10 @@ _WORDS = {
         "Fill missing slices from their neighbours; they stay marked as missing",
     ),
     "gaps=blank": ("Blank gaps", "Show missing slices blank"),
+    "points=indices": (
+        "Place points by indices",
+        "Use the published index file; the millimetres do not agree with the images",
+    ),
     "tilt=straighten": (
         "Straighten",
         "Resample to a straight grid; for looking only, not for annotation",

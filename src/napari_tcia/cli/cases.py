@@ -56,8 +56,8 @@ Choose = Annotated[
         "--choose",
         metavar="NAME=VALUE",
         help="What to do about a doubt that a check names, for example "
-        "duplicates=first, gaps=interpolate, tilt=straighten, stack=2 or labels=y; "
-        "repeatable.",
+        "duplicates=first, gaps=interpolate, tilt=straighten, stack=2, labels=y or "
+        "points=indices; repeatable.",
     ),
 ]
 

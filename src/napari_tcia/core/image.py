@@ -72,6 +72,8 @@ class Choices:
     labels : {"stored", "x", "y", "z", "xy", "xz", "yz", "xyz"}
         Axes of the patient in which masks and labelmaps are mirrored; a DICOM SEG
         says itself where it lies, and never is.
+    points : {"millimetres", "indices"}
+        Which of the published files places a point, where the two disagree.
     """
 
     stack: int | None = None
@@ -79,6 +81,7 @@ class Choices:
     gaps: Literal["blank", "interpolate", "refuse"] = "blank"
     tilt: Literal["shear", "straighten"] = "shear"
     labels: Literal["stored", "x", "y", "z", "xy", "xz", "yz", "xyz"] = "stored"
+    points: Literal["millimetres", "indices"] = "millimetres"
 
     def with_choice(self, text: str) -> Choices:
         """Return these with one more, as a check names it: ``"duplicates=first"``.
@@ -103,6 +106,7 @@ _CHOICES = {
     "gaps": ("blank", "interpolate", "refuse"),
     "tilt": ("shear", "straighten"),
     "labels": ("stored", "x", "y", "z", "xy", "xz", "yz", "xyz"),
+    "points": ("millimetres", "indices"),
 }
 
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,9 +23,15 @@ from napari_tcia.nodes.markups import in_folder, is_markups, read_markups
 from napari_tcia.nodes.point_files import EXACT_MM, Numbers, parse_points_folder
 from napari_tcia.volume import require_sound
 
+_NEGATED = "the points had"
+
 
 def read_points(
-    path: Path | str, volume: Volume, *, provenance: Provenance | None = None
+    path: Path | str,
+    volume: Volume,
+    *,
+    provenance: Provenance | None = None,
+    by: Literal["millimetres", "indices"] = "millimetres",
 ) -> PointSet:
     """Read the published nodes of a volume's patient and check them against it.
 
@@ -39,12 +45,15 @@ def read_points(
         The CT, of sound geometry.
     provenance : Provenance, optional
         Where the files came from; that of the volume by default.
+    by : {"millimetres", "indices"}
+        Which file places the points, where both are there and somebody chose.
 
     Returns
     -------
     PointSet
-        Positions are those of the millimetre file; nothing is flipped or moved,
-        whatever the checks say. Read `PointSet.checks` before use.
+        Positions are those of the millimetre file, unless `by` says else; nothing
+        is flipped or moved, whatever the checks say. Read `PointSet.checks` before
+        use.
 
     Raises
     ------
@@ -78,6 +87,16 @@ def read_points(
         )
     elif len(indices) == len(points):
         checks.append(compare(volume.affine, volume.shape, indices, points))
+        if by == "indices":
+            points = index_to_patient(volume.affine, indices[:, ::-1])
+            checks.append(
+                Check(
+                    "points_by_indices",
+                    "warn",
+                    "Placed by the index file, as you chose; the millimetres of the "
+                    "other file are not used.",
+                )
+            )
     in_volume = patient_to_index(volume.affine, points)
     checks.append(points_inside(in_volume, volume.shape))
     sizes, size_checks = _sizes(files.sizes, len(points), volume.affine)
@@ -136,6 +155,8 @@ def compare(
     # A rule that needs fewer changes explains better: hypotheses come in order.
     fewest = [fit for fit in fits if fit[0].count(" and ") == fits[0][0].count(" and ")]
     numbers["alternatives"] = [name for name, _ in fits]
+    if fewest and all(name.startswith(_NEGATED) for name, _ in fewest):
+        numbers["choices"] = ["points=indices"]  # it is the millimetres that are off
     if len(fewest) == 1:
         advice = f" They would agree if {fewest[0][0]}; nothing was changed."
     elif fewest:
@@ -167,7 +188,7 @@ def _hypotheses(
         if signs != (1.0, 1.0, 1.0):
             axes = ", ".join(a for a, s in zip("xyz", signs, strict=True) if s < 0)
             ras = " (RAS)" if axes == "x, y" else ""
-            words.append(f"the points had {axes} negated{ras}")
+            words.append(f"{_NEGATED} {axes} negated{ras}")
         if base:
             words.append("indices counted from 1")
         if from_head:
