@@ -112,8 +112,16 @@ def test_the_node_under_the_cursor_lights_up(make_napari_viewer, case):
     viewer.cursor.position = world
     assert _lit(dock) == [str(row.id)]
     assert dock.table.selectionModel().selectedRows(0) == []  # what was chosen stays
-    labels.visible = False  # a node that is not seen is not pointed at
-    viewer.cursor.position = tuple(np.array(world) + 1e-3)
+    labels.visible = False
+    point = next(r for r in case.nodes if "points" in r.source)
+    (points,) = session_for(viewer).ours("points")
+    away = np.linalg.norm(points.data - np.array(point.index), axis=1)
+    place = tuple(points.data_to_world(points.data[away.argmin()]))
+    viewer.dims.set_point(range(3), place)
+    viewer.cursor.position = place
+    assert _lit(dock) == [str(point.id)]  # by its point
+    points.visible = False  # a node that is not seen is not pointed at
+    viewer.cursor.position = tuple(np.array(place) + 1e-3)
     assert _lit(dock) == []
 
 

@@ -137,7 +137,7 @@ def test_axes_are_drawn_where_they_were_measured(nodes, case):
         (layer,) = session.ours(AXES)
         assert np.allclose(layer.data[0], row.long_axis_line)
         assert np.allclose(layer.data[1], row.short_axis_line)
-        said = f"{row.short_axis_mm:.1f} \u00d7 {row.long_axis_mm:.1f} mm"
+        said = f"{row.id}:  {row.short_axis_mm:.1f} \u00d7 {row.long_axis_mm:.1f} mm"
         assert list(layer.features["mm"]) == [said, ""]
         assert np.allclose(layer.data[0][:, 0], row.k)
         assert axes.drawn_mm(session.image(), row.id) is None
@@ -179,7 +179,8 @@ def test_an_end_that_is_dragged_stands_beside_what_was_measured(nodes, case, qtb
     expected = np.linalg.norm((moved - np.array(layer.data[0][0])) * spacing)
     assert drawn[0] == pytest.approx(expected)
     assert abs(drawn[0] - row.long_axis_mm) > 0.5
-    assert layer.features["mm"][0] == f"{drawn[1]:.1f} \u00d7 {drawn[0]:.1f} mm"
+    said = f"{row.id}:  {drawn[1]:.1f} \u00d7 {drawn[0]:.1f} mm"
+    assert layer.features["mm"][0] == said
     assert "drawn by hand" in dock.model.said(row)
     # What was measured is as it was, and what was drawn comes back.
     (index,) = dock.table.selectionModel().selectedRows()

@@ -105,14 +105,14 @@ def _put(layer: Any, image: Image, node: int, lines: Any) -> None:
     layer.metadata[case_layers.KEY]["node"] = 0  # what follows is nobody's correction
     layer.data = []
     layer.add(list(lines), shape_type="line", edge_color=COLOUR)
-    _say(layer, image)
+    _say(layer, image, node)
     layer.metadata[case_layers.KEY]["node"] = node
 
 
-def _say(layer: Any, image: Image) -> None:
+def _say(layer: Any, image: Image, node: int) -> None:
     long_mm, short_mm = _lengths(image, layer.data)
     # The words of two lines that cross would lie on each other.
-    said = [f"{short_mm:.1f} \u00d7 {long_mm:.1f} mm", ""]
+    said = [f"{node}:  {short_mm:.1f} \u00d7 {long_mm:.1f} mm", ""]
     if list(layer.features["mm"]) != said:
         layer.features = pd.DataFrame({"mm": said})
         layer.refresh_text()
@@ -134,7 +134,7 @@ def _corrected(session: Session, layer: Any, event: Any = None) -> None:
     if before is not None and np.allclose(before, lines, atol=1e-6):
         return
     kept[node] = lines
-    _say(layer, image)
+    _say(layer, image, node)
     session.nodes_changed.emit()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,28 @@ def step(session: Session, by: int) -> None:
     else:
         at = 0 if by > 0 else len(ids) - 1
     choose(session, found[at])
+
+
+def under(session: Session, world: Sequence[float]) -> int | None:
+    """Number of the node that is seen at a place: its label, else its point."""
+    image = session.image()
+    if image is None:
+        return None
+    known = case_layers.node_rows(case_layers.metadata_of(image) or {})
+    at = np.asarray(image.world_to_data(world), dtype=float)
+
+    def nearest(among: Sequence[NodeRow]) -> int | None:
+        away = [float(np.linalg.norm(np.subtract(row.index, at))) for row in among]
+        return among[int(np.argmin(away))].id if among else None
+
+    for layer in _labels(session):
+        value = layer.get_value(world, world=True) if layer.visible else None
+        if value:  # of the pieces of a label, the nearest
+            return nearest([row for row in known if row.label == value])
+    for layer in _points(session):
+        if layer.visible and layer.get_value(world, world=True) is not None:
+            return nearest([row for row in known if "points" in row.source])
+    return None
 
 
 def isolate(session: Session) -> None:

@@ -109,12 +109,7 @@ class NodesDock(NodeTable):
         viewer = self._session.viewer
         if viewer is None or viewer.dims.ndisplay != 2 or not self.model.rows:
             return
-        session = self._session
-        found = None
-        for layer in session.of_volume(self._shown, session.ours("reference")):
-            if layer.visible:
-                found = layer.get_value(viewer.cursor.position, world=True) or found
-        self.highlight(int(found) if found else None)
+        self.highlight(walking.under(self._session, viewer.cursor.position))
 
 
 def _forget_order(session: Session, _: object = None) -> None:

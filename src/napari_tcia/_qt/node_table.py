@@ -145,10 +145,10 @@ class NodeModel(QAbstractTableModel):
         last = self.index(len(self.rows) - 1, self.columnCount() - 1)
         self.dataChanged.emit(self.index(0, 0), last)
 
-    def light(self, label: int | None) -> None:
-        """Light up the row of a label, beside what is selected; None for none."""
-        labels = [row.label for row in self.rows]
-        lit = labels.index(label) if label is not None and label in labels else None
+    def light(self, node: int | None) -> None:
+        """Light up the row of a node, beside what is selected; None for none."""
+        ids = [row.id for row in self.rows]
+        lit = ids.index(node) if node in ids else None
         before, self._lit = self._lit, lit
         for row in {before, lit} - {None} if before != lit else ():
             last = self.columnCount() - 1
@@ -402,7 +402,7 @@ class NodeTable(QWidget):
         self.sorted.invalidateFilter()
 
     def highlight(self, node: int | None) -> None:
-        """Light up the row of the label under the cursor; None for none."""
+        """Light up the row of the node under the cursor; None for none."""
         self.model.light(node)
 
     def _choose(self, index: QModelIndex) -> None:
