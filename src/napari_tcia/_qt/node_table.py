@@ -267,11 +267,13 @@ class NodeTable(QWidget):
         if completer is not None:
             completer.setFilterMode(Qt.MatchFlag.MatchContains)
             completer.setCompletionMode(completer.CompletionMode.PopupCompletion)
+            completer.popup().setAccessibleName("Stations that match")
         described(
             self.station,
             "Station of the chosen node",
             "Your word, kept apart from the reference: IASLC station or region",
         )
+        self.station.view().setAccessibleName("Stations")
         self.station.activated.connect(self._locate)
         self.table.selectionModel().selectionChanged.connect(self._show_station)
         self.hint = Note(HINT, size=11)

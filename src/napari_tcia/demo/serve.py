@@ -31,6 +31,9 @@ _SECURE = (
     "it, or whoever signed it."
 )
 
+_LEAVE_S = 2.0
+"""How long the end waits for the sizes that are being found out."""
+
 
 def serve(
     port: int = 0,
@@ -69,9 +72,18 @@ def serve(
             said.append(_SECURE if certificate else _PLAIN)
         print(*said, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
         # The first listing would otherwise wait for the DICOM libraries.
-        threading.Thread(target=_weigh, args=(archive.twin, ended), daemon=True).start()
+        weighing = threading.Thread(
+            target=_weigh, args=(archive.twin, ended), daemon=True
+        )
+        weighing.start()
         while not ended.wait(0.2):
             pass
+    weighing.join(_LEAVE_S)
+    if any(one.daemon for one in threading.enumerate()):
+        # Python would tear down a thread in the middle of native code, which aborts.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _weigh(twin: Twin, ended: threading.Event) -> None:
