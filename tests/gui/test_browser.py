@@ -11,6 +11,8 @@ from napari_tcia._napari.launch import build
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._qt.browser import Browser
+from napari_tcia.app.facets import facets
+from napari_tcia.app.nodes_only import nodes_only
 from napari_tcia.app.rows import Results, case_rows
 from napari_tcia.core.model import Series
 
@@ -69,6 +71,7 @@ def test_a_ct_with_its_nodes_on_screen(
         "CT - MED_LYMPH_001",
         "Nodes (reference)",
         "Nodes (published points)",
+        "Node numbers",
     ]
     qtbot.waitUntil(lambda: CITATIONS in viewer.window.dock_widgets)
     panel = viewer.window.dock_widgets[CITATIONS]
@@ -88,6 +91,29 @@ def test_a_ct_with_its_nodes_on_screen(
     )
     assert browser.dialog is None
     assert len(pixels()) == before
+
+
+def test_cases_narrow_by_their_largest_node_once_it_is_here(browser, qtbot, services):
+    _search(browser, qtbot, "CT Lymph Nodes")
+    titles = {f.title for f in facets(browser._results, {})}
+    assert "Largest node" not in titles
+    browser.acts.download(browser.tree.selected_rows(), "annotations")
+    _agree(browser, qtbot)
+    qtbot.waitUntil(lambda: bool(browser._results.largest_nodes))
+    (row,) = browser.tree.selected_rows()
+    (only,) = nodes_only(services, row.series.patient_id)
+    largest = max(node.short_axis_mm for node in only.nodes)
+    assert browser._results.largest_nodes == {
+        row.series.study_uid: pytest.approx(largest)
+    }
+    wanted = "15 mm or more" if largest >= 15 else "10 to below 15 mm"
+    browser.filters.toggle("nodes", wanted)
+    assert _names(browser) == [row.series.patient_id]
+    (chip,) = browser.filters.chips.values()
+    assert chip.text().startswith(f"Largest node: {wanted} (1)")
+    # The same is known in a later search, without a download.
+    _search(browser, qtbot, "CT Lymph Nodes")
+    qtbot.waitUntil(lambda: bool(browser._results.largest_nodes))
 
 
 def test_ct_and_its_segmentation_are_one_row(browser, qtbot):

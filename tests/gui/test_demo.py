@@ -23,10 +23,11 @@ def test_its_picture_is_taken_of_the_verified_case(
     monkeypatch.setattr("napari.Viewer", lambda **_: made)
     demo.run(tmp_path / "window.png", "MED_LYMPH_021")
     layers, words, cursor = shown
-    assert layers[:3] == [
+    assert layers[:4] == [
         "CT - MED_LYMPH_021",
         "Nodes (reference)",
         "Nodes (published points)",
+        "Node numbers",
     ]
     assert words.startswith("k ")
     assert not cursor  # nobody has pointed anywhere

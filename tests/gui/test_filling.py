@@ -171,7 +171,7 @@ def test_a_stored_series_is_seen_while_it_is_checked(window, qtbot, archive):
         settle()  # the decoded copy is written
         data = session.image().data
         viewer.layers.clear()
-    assert seen == [FILLING, "reference", "points", FILLING, "reference", "points"]
+    assert seen == [FILLING, "reference", "points", "numbers"] * 2
     assert len(np.unique(data)) > 50
 
 

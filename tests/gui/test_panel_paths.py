@@ -10,7 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
-from napari.layers import Layer, _layer_actions
+from napari.layers import Image, Layer, _layer_actions
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QSize, Qt, QThreadPool, QTimer
 from qtpy.QtGui import QDesktopServices, QGuiApplication
@@ -356,7 +356,9 @@ def split_into_slices(desk):
 @path
 def split_and_merged_again(desk):
     split_into_slices(desk)
-    desk.viewer.layers.selection = set(desk.viewer.layers)
+    desk.viewer.layers.selection = {
+        layer for layer in desk.viewer.layers if isinstance(layer, Image)
+    }
     _layer_actions._merge_stack(desk.viewer.layers)
 
 

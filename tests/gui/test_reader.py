@@ -47,9 +47,9 @@ def test_in_a_running_window_layers_come_later(make_napari_viewer, folder, qtbot
     QTimer.singleShot(
         0, lambda: at_once.append(viewer.open(str(folder), plugin="napari-tcia"))
     )
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20000)
     assert at_once == [[]]
-    assert [layer.name for layer in viewer.layers] == NAMES
+    assert [layer.name for layer in viewer.layers] == [*NAMES, "Node numbers"]
     qtbot.waitUntil(lambda: CITATIONS in viewer.window.dock_widgets)
     assert not session.adding
 
@@ -68,8 +68,8 @@ def test_drag_and_drop_of_a_folder(make_napari_viewer, folder, qtbot):
         Qt.KeyboardModifier.NoModifier,
     )
     QTimer.singleShot(0, lambda: viewer.window._qt_viewer.dropEvent(event))
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20000)
-    assert [layer.name for layer in viewer.layers] == NAMES
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20000)
+    assert [layer.name for layer in viewer.layers] == [*NAMES, "Node numbers"]
 
 
 def test_a_folder_that_cannot_be_read_is_said(make_napari_viewer, tmp_path, qtbot):

@@ -250,7 +250,12 @@ def test_a_case_of_another_patient_is_seen_alone(viewer, qtbot, case):
     session.add_cases([case, replace(case, volume=other, labels=(), points=None)])
     qtbot.waitUntil(lambda: len(viewer.layers) == 4)
     qtbot.waitUntil(lambda: not session.adding)
-    assert [layer.visible for layer in viewer.layers] == [False] * 3 + [True]
+    shown = [layer for layer in viewer.layers if layer.visible]
+    assert [layer.name for layer in shown if "numbers" not in layer.name] == [
+        viewer.layers[3].name
+    ]
+    assert len([one for one in viewer.layers if one.name.startswith("Node num")]) == 2
+    assert len(shown) == 2  # with its own numbers, not those of the other
     image = viewer.layers[3]
     middle = image.data_to_world([(n - 1) / 2 for n in image.data.shape])
     assert np.allclose(viewer.scene.camera.center[-2:], middle[1:], atol=2)

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
-from napari_tcia._napari import axes
+from napari_tcia._napari import axes, numbers
 from napari_tcia._napari.layers import AXES, metadata_of, node_rows
 from napari_tcia._napari.widgets import NodesDock
 from napari_tcia._napari.writer import write_nodes
@@ -257,3 +257,48 @@ def _pixel(viewer, world):
     matrix = (ends[1:] - ends[0])[:, shown].T / 400
     at = np.linalg.solve(matrix, (np.asarray(world) - ends[0])[shown])
     return QPoint(*(round(float(v)) for v in at))
+
+
+def _numbers(viewer):
+    (layer,) = [one for one in viewer.layers if one.name == numbers.NAME]
+    return layer
+
+
+def test_each_node_has_its_number_in_every_slice_it_is_in(nodes, case):
+    viewer, session, _ = nodes
+    layer, image = _numbers(viewer), session.image()
+    assert layer.features["id"].tolist() == [row.id for row in case.nodes]
+    assert layer.text.values.tolist() == [str(row.id) for row in case.nodes]
+    for n, row in enumerate(case.nodes):
+        if row.label is None:
+            continue
+        voxels = np.argwhere(case.labels[0].array == row.label)
+        ks = np.unique(voxels[:, 0])
+        for k in (ks[0], row.k, ks[-1]):
+            at = image.data_to_world((k, *row.index[1:]))
+            viewer.dims.set_point(range(3), tuple(at))
+            assert n in layer._view_indices, (row.id, k)
+        # Beside the node: on none of its voxels, and no farther than its size.
+        corner = np.round(layer.data[n][1:]).astype(int)
+        assert case.labels[0].array[row.k][tuple(corner)] != row.label
+        assert np.abs(voxels[:, 1:] - corner).max(axis=1).min() <= 8
+    far = image.data_to_world((0, *case.nodes[0].index[1:]))
+    viewer.dims.set_point(range(3), tuple(far))
+    assert len(layer._view_indices) == 0
+
+
+def test_numbers_follow_what_is_shown(nodes, case, qtbot):
+    viewer, session, _ = nodes
+    layer = _numbers(viewer)
+    assert not layer.editable
+    _press(viewer, Qt.Key.Key_N)
+    _press(viewer, Qt.Key.Key_W)
+    assert layer.features["id"][layer.shown].tolist() == [session.chosen_node]
+    _press(viewer, Qt.Key.Key_W)
+    assert layer.shown.all()
+    _press(viewer, Qt.Key.Key_K)
+    assert not layer.visible
+    _press(viewer, Qt.Key.Key_K)
+    assert layer.visible
+    viewer.layers.remove(session.image())
+    qtbot.waitUntil(lambda: layer not in viewer.layers)

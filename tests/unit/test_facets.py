@@ -11,13 +11,14 @@ from napari_tcia.app.rows import CaseRow, Results
 from napari_tcia.core.model import Series
 
 CODES = (
-    "modality", "body_part", "labels", "slices", "size", "spacing", "licence",
+    "modality", "body_part", "labels", "nodes", "slices", "size", "spacing", "licence",
     "downloaded", "collection",
 )  # fmt: skip
 
 SERIES = st.builds(
     Series,
     series_uid=st.integers(1, 10**6).map("1.2.{}".format),
+    study_uid=st.sampled_from(["1.9", "1.10", "1.11"]),
     patient_id=st.sampled_from(["MED_LYMPH_001", "LIDC-0002", ""]),
     collection=st.sampled_from(["CT Lymph Nodes", "LIDC-IDRI"]),
     modality=st.sampled_from(["CT", "MR", ""]),
@@ -39,6 +40,12 @@ def results(draw):
     return Results(
         rows=tuple(map(CaseRow, series)),
         stored=frozenset(s.series_uid for s in stored),
+        largest_nodes=draw(
+            st.dictionaries(
+                st.sampled_from(["1.9", "1.10"]),
+                st.sampled_from([0.0, 9.9, 10.0, 14.9, 15.0]),
+            )
+        ),
     )
 
 
@@ -93,9 +100,10 @@ def test_only_what_is_stated_is_offered():
 def test_all_codes_in_their_order():
     whole = row(
         modality="CT", body_part="CHEST", images=3, bytes=4, collection="C",
-        licence_name="CC BY 3.0", slice_thickness=1.0,
+        licence_name="CC BY 3.0", slice_thickness=1.0, study_uid="1.9",
     )  # fmt: skip
-    assert tuple(f.code for f in facets(Results(rows=(whole,)), {})) == CODES
+    found = Results(rows=(whole,), largest_nodes={"1.9": 12.0})
+    assert tuple(f.code for f in facets(found, {})) == CODES
     assert facets(Results(), {}) == ()
 
 
@@ -115,6 +123,21 @@ def test_a_chosen_value_stays_though_nothing_is_left_of_it():
         f for f in facets(Results(rows=rows), chosen) if f.code == "modality"
     )
     assert {v.key: v.count for v in modality.values} == {"CT": 0, "MR": 1}
+
+
+def test_cases_by_their_largest_node():
+    sizes = {"1.1": 15.0, "1.2": 14.99, "1.3": 9.9, "1.4": 0.0}
+    rows = [row(series_uid=f"9.{uid}", study_uid=uid) for uid in (*sizes, "1.5")]
+    found = Results(rows=tuple(rows), largest_nodes=sizes)
+    (nodes,) = (f for f in facets(found, {}) if f.code == "nodes")
+    assert [(v.label, v.count) for v in nodes.values] == [
+        ("none", 1),
+        ("below 10 mm", 1),
+        ("10 to below 15 mm", 1),
+        ("15 mm or more", 1),
+        ("not stated", 1),
+    ]
+    assert narrow(found, {"nodes": frozenset({"15 mm or more"})}) == (rows[0],)
 
 
 def test_a_folder_counts_as_on_disk():

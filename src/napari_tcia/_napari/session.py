@@ -20,6 +20,7 @@ from napari_tcia._napari import (
     apart,
     derived,
     keys,
+    numbers,
     planes,
     position,
     readout,
@@ -49,7 +50,12 @@ _LOOK_MS = 500
 _TURN_MS = 15
 """Between two layers of a case: what was added is drawn before the next."""
 _WATCH = "napari-tcia viewers"
-_OWN = (case_layers.FILLING, case_layers.MEASUREMENTS, case_layers.AXES)
+_OWN = (
+    case_layers.FILLING,
+    case_layers.MEASUREMENTS,
+    case_layers.AXES,
+    case_layers.NUMBERS,
+)
 """Roles of layers that change by themselves, or by what they are for."""
 _GEOMETRY = {"affine", "reference", "missing", "quantity", "verdict", "first_index"}
 """What the metadata of an image must have for a place in the patient."""
@@ -98,6 +104,7 @@ class Session(QObject):
         self.runner = TaskRunner(self)
         self.filling = FillingLayers(self)
         self.slab = Slab(self)
+        self._to_number: list[Layer] = []
         self.chosen_node = 0
         """Number of the node that was chosen last, 0 for none."""
         self.listed_nodes: Callable[[], Sequence[int]] | None = None
@@ -239,12 +246,13 @@ class Session(QObject):
     @property
     def adding(self) -> bool:
         """Whether layers of a case are still to be added."""
-        return bool(self._pending)
+        return bool(self._pending or self._to_number)
 
     def _add_next(self) -> None:
         viewer = self.viewer
         if viewer is None or is_closed(viewer):
             self._pending.clear()
+            self._to_number.clear()
         if not self._pending:
             return
         first = self._pending.pop(0)
@@ -271,6 +279,7 @@ class Session(QObject):
             self._queue.start()
         else:  # the image takes the controls and the value under the cursor
             viewer.layers.selection.active = self.ours("image")[-1]
+            QTimer.singleShot(0, self._number)
 
     def tell(self, sentences: Iterable[str]) -> None:
         """Show doubts as one notification."""
@@ -304,6 +313,9 @@ class Session(QObject):
             event.value.events.visible.disconnect(self._position)
         self.filling.removed(event.value)
         gone = derived.provenances_of(event.value)
+        if (case_layers.metadata_of(event.value) or {}).get("role") == "image":
+            # Not now: napari is in the middle of it, and replaces by removing first.
+            QTimer.singleShot(0, partial(numbers.withdraw, self, event.value))
         if gone:
             self._just_gone += gone
             QTimer.singleShot(0, self._forget)
@@ -354,6 +366,16 @@ class Session(QObject):
                     planes.begin(viewer, ours["reference"], others)
                 world = layer.data_to_world(ours["first_index"])
                 viewer.dims.set_point(range(3), tuple(world))
+            self._to_number.append(layer)
+            if not self._pending:
+                QTimer.singleShot(0, self._number)
+
+    def _number(self) -> None:
+        """Number the nodes, once the layers that come with their image are there."""
+        if not self._pending:
+            images, self._to_number = self._to_number, []
+            for image in images:
+                numbers.show(self, image)
 
     def refresh(self) -> None:
         """Derive credit, view and panel from the layers present."""

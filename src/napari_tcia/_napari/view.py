@@ -39,8 +39,10 @@ OVERLAYS = {
     **{name: (place, 11) for name, place in _EDGES.items()},
 }
 """Where each of our canvas overlays stands, and its font size."""
-POINT_DEPTH_MM = 10.0
-"""How far from the slice a point is still looked for; its size decides."""
+POINT_DEPTH_MM = 40.0
+"""How far from the slice a point is still looked for; its size decides.
+
+The largest published node measures 56 mm."""
 
 
 def orientation(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_tcia._napari import axes, view
+from napari_tcia._napari import axes, numbers, view
 from napari_tcia._napari import layers as case_layers
 from napari_tcia.core.image import NodeRow
 
@@ -127,7 +127,7 @@ def blink(session: Session) -> None:
 
 
 def _annotations(session: Session) -> list[Any]:
-    roles = ("reference", "points", case_layers.AXES)
+    roles = ("reference", "points", case_layers.AXES, case_layers.NUMBERS)
     found = [layer for role in roles for layer in session.ours(role)]
     return list(session.of_volume(session.image(), found))
 
@@ -147,6 +147,7 @@ def _is_alone(session: Session) -> bool:
 
 
 def _show_alone(session: Session, row: NodeRow) -> None:
+    numbers.show_only(session, session.image(), row.id)
     for layer in _labels(session):
         # A label that nothing has: a node of points alone hides all of them.
         none = int(max(layer.metadata[case_layers.KEY].get("highest", 0), 0))
@@ -165,6 +166,7 @@ def _show_alone(session: Session, row: NodeRow) -> None:
 
 
 def _show_all(session: Session) -> None:
+    numbers.show_only(session, session.image(), None)
     for layer in _labels(session):
         layer.show_selected_label = False
     for layer in _points(session):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -35,6 +35,7 @@ from napari_tcia._qt.terms_dialog import TermsDialog
 from napari_tcia._qt.work import Work
 from napari_tcia.app import state
 from napari_tcia.app.instant import Index, recognised
+from napari_tcia.app.node_sizes import with_largest_nodes
 from napari_tcia.app.rows import Results
 from napari_tcia.app.services import Services
 from napari_tcia.core.model import Series
@@ -152,6 +153,7 @@ class Browser(QWidget):
             self.filters.setVisible(False)
             return
         self._runner.cancel("details")
+        self._runner.cancel("node sizes")
         self.work.start(
             "search",
             f"Searching for {text}",
@@ -198,24 +200,33 @@ class Browser(QWidget):
 
     def _ask_details(self) -> None:
         """Spacing and the like, which the archive tells on a second question."""
+        self._learn("details", state.with_details, ("rows",))
+        self._learn_nodes()
+
+    def _learn_nodes(self) -> None:
+        """How large the nodes are of the cases whose segmentation is on disk."""
+        self._learn("node sizes", with_largest_nodes, ("largest_nodes",))
+
+    def _learn(
+        self, kind: str, ask: Callable[..., Results], parts: Sequence[str]
+    ) -> None:
+        """Ask for more about the same rows, beside the window; take in `parts`."""
         asked = self._results
 
+        def same(now: Results) -> bool:
+            uids = [row.series.series_uid for row in asked.rows]
+            return now.text == asked.text and uids == [
+                row.series.series_uid for row in now.rows
+            ]
+
         def done(outcome: Outcome) -> None:
-            if not isinstance(outcome, Done) or self._results.rows is not asked.rows:
+            if not isinstance(outcome, Done) or not same(self._results):
                 return  # a facet is missing, which nobody asked for yet
-            now = self._results
-            self._results = replace(
-                outcome.value, accepted=now.accepted, stored=now.stored
-            )
+            told = {part: getattr(outcome.value, part) for part in parts}
+            self._results = replace(self._results, **told)
             self.filters.update_results(self._results)
 
-        self._runner.submit(
-            "details",
-            state.with_details,
-            self._open_services(),
-            asked,
-            on_done=done,
-        )
+        self._runner.submit(kind, ask, self._open_services(), asked, on_done=done)
 
     # what may be meant
 
@@ -271,6 +282,8 @@ class Browser(QWidget):
     def _fetched(self, series: tuple[Series, ...]) -> None:
         self._results = state.after_fetch(self._results, series)
         self._narrow()
+        if any(one.modality == "SEG" for one in series):
+            self._learn_nodes()
 
     def _refreshed(self) -> None:
         self._index_is_old = True

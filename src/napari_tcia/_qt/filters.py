@@ -14,7 +14,7 @@ from napari_tcia.app.rows import CaseRow, Results
 
 MAX_VALUES = 24
 """Values in one menu; rarer ones are found by searching for them."""
-_NEEDS_TITLE = ("slices", "spacing", "downloaded")
+_NEEDS_TITLE = ("slices", "spacing", "downloaded", "nodes")
 """Facets whose values say too little by themselves."""
 
 

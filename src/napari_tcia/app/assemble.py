@@ -18,6 +18,7 @@ from napari_tcia.nodes.labels import mirrored, read_labels
 from napari_tcia.nodes.markups import is_markups, read_markups
 from napari_tcia.nodes.match import node_rows
 from napari_tcia.nodes.points import read_points
+from napari_tcia.nodes.published import as_published
 from napari_tcia.nodes.verify import verify
 from napari_tcia.volume.headers import SeriesHeaders
 
@@ -164,6 +165,7 @@ def assemble(
         candidates=candidates,
         nodes=node_rows(volume, labels, points),
         checks=(
+            *as_published(volume),
             *(check for one in labels for check in one.checks),
             *(points.checks if points else ()),
             *(check for one in further for check in one.checks),

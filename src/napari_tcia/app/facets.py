@@ -31,7 +31,13 @@ _RANGES = {
     "spacing": ((1.0, "up to 1 mm"), (2.0, "1\u20132 mm"), (5.0, "2\u20135 mm")),
 }
 """Upper ends (included) of the ranges of a number, and their words."""
-_ABOVE = {"slices": "600 or more", "size": "over 1 GB", "spacing": "over 5 mm"}
+_ABOVE = {
+    "slices": "600 or more",
+    "size": "over 1 GB",
+    "spacing": "over 5 mm",
+}
+_NODES = ("none", "below 10 mm", "10 to below 15 mm", "15 mm or more")
+"""Largest short axis of a case, by the thresholds of RECIST 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def facets(results: Results, chosen: Mapping[str, frozenset[str]]) -> tuple[Face
     found = []
     for code, title in _TITLES.items():
         column = columns[code]
-        if not any(column.keys):
+        if not any(column.keys[n] for n in np.unique(column.codes)):
             continue
         others = _all(
             len(results.rows), (m for other, m in passing.items() if other != code)
@@ -169,6 +175,9 @@ def _columns(results: Results) -> dict[str, _Column]:
         (row.series.series_uid in near for row in results.rows), np.int32
     )
     columns["downloaded"] = _Column(("no", "yes"), codes, _YES_NO)
+    sizes = [results.largest_nodes.get(row.series.study_uid) for row in results.rows]
+    nodes = np.array([_node_class(size) for size in sizes], np.int32)
+    columns["nodes"] = _Column(("", *_NODES), nodes, {})
     return columns
 
 
@@ -204,6 +213,13 @@ def _passing(
     return masks
 
 
+def _node_class(short_axis_mm: float | None) -> int:
+    """Place in `_NODES`, from 1; 0 where nothing is known."""
+    if short_axis_mm is None:
+        return 0
+    return 1 + sum(short_axis_mm >= limit for limit in (1e-9, 10.0, 15.0))
+
+
 def _all(count: int, masks: Iterable[Mask]) -> Mask:
     result = np.ones(count, bool)
     for mask in masks:
@@ -212,6 +228,8 @@ def _all(count: int, masks: Iterable[Mask]) -> Mask:
 
 
 def _order(code: str, value: FacetValue) -> tuple[bool, int, str]:
+    if code == "nodes":
+        return not value.key, ("", *_NODES).index(value.key), ""
     if code in _RANGES:
         labels = [label for _, label in _RANGES[code]] + [_ABOVE[code]]
         place = labels.index(value.key) if value.key else 0
@@ -276,6 +294,7 @@ _TITLES = {
     "modality": "Modality",
     "body_part": "Body part",
     "labels": "Labels",
+    "nodes": "Largest node",
     "slices": "Slices",
     "size": "Size",
     "spacing": "Spacing",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari_tcia.app.folder import stored_facts
+from napari_tcia.app.rows import Results
 from napari_tcia.app.services import Services
 from napari_tcia.core.files import write_json
 from napari_tcia.core.model import Issue, Listing, Provenance, Series, StoredSeries
-from napari_tcia.core.task import CancelToken
+from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.errors import AccessError, VerificationError
 from napari_tcia.nodes.alone import read_alone
 from napari_tcia.nodes.match import node_rows
@@ -38,6 +40,47 @@ def with_node_at_least(
     short_axis_mm : float
         Least short axis in mm.
     """
+    largest, unknown = _measured(services, rows, token)
+    found = {study for study, size in largest.items() if size >= short_axis_mm}
+    left = unknown - found
+    issues: tuple[Issue, ...] = ()
+    if left:
+        issues = (
+            Issue(
+                "info",
+                "nodes_unknown",
+                f"Of {len(left)} cases the segmentation is not here, so their nodes "
+                "are not known: napari-tcia nodes PATIENT --labels-only fetches one.",
+                {"studies": len(left)},
+            ),
+        )
+    return Listing(tuple(one for one in rows if one.study_uid in found), issues)
+
+
+def with_largest_nodes(
+    services: Services,
+    results: Results,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Results:
+    """`results` with the largest node of each study of which a segmentation is stored.
+
+    For a task beside the window: what was not measured before is measured now.
+    A study with a segmentation that is not here is left out: it may hold a larger one.
+    """
+    rows = [one for row in results.rows for one in row.all]
+    if not results.stored.intersection(r.series_uid for r in rows):
+        return replace(results, largest_nodes={})
+    largest, unknown = _measured(services, rows, token)
+    known = {study: mm for study, mm in largest.items() if study not in unknown}
+    return replace(results, largest_nodes=known)
+
+
+def _measured(
+    services: Services, rows: Sequence[Series], token: CancelToken | None
+) -> tuple[dict[str, float], set[str]]:
+    """Largest short axis (mm) by study, and studies with a segmentation unseen."""
     token = token or CancelToken()
     host = services.settings.archive_host
     place = services.settings.home / "node-sizes.json"
@@ -63,20 +106,7 @@ def with_node_at_least(
             largest[one.study_uid] = max([largest.get(one.study_uid, 0.0), *sizes])
     if len(known) > before:
         write_json(place, {"schema": _SCHEMA, "short_axes_mm": known})
-    found = {study for study, size in largest.items() if size >= short_axis_mm}
-    left = unknown - found
-    issues: tuple[Issue, ...] = ()
-    if left:
-        issues = (
-            Issue(
-                "info",
-                "nodes_unknown",
-                f"Of {len(left)} cases the segmentation is not here, so their nodes "
-                "are not known: napari-tcia nodes PATIENT --labels-only fetches one.",
-                {"studies": len(left)},
-            ),
-        )
-    return Listing(tuple(one for one in rows if one.study_uid in found), issues)
+    return largest, unknown
 
 
 def _short_axes(kept: StoredSeries, facts: Provenance) -> list[float]:

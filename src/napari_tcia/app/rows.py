@@ -53,6 +53,9 @@ class Results:
     folders : mapping of str to Path
         Series that lie in a folder of the user's own, by UID; opening one
         reads from there.
+    largest_nodes : mapping of str to float
+        Short axis in mm of the largest node of a study, by StudyInstanceUID, as far
+        as its segmentations are on disk.
     age : str
         How old the rows are where the archive did not answer: ``"as of
         21 Nov 2026, a day ago"``. Empty for today's answer.
@@ -65,6 +68,7 @@ class Results:
     stored: frozenset[str] = frozenset()
     hint: str = ""
     folders: Mapping[str, Path] = field(default_factory=dict)
+    largest_nodes: Mapping[str, float] = field(default_factory=dict)
     age: str = ""
 
 
