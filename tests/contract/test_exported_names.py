@@ -22,6 +22,7 @@ NAMES = {
     "inspect",
     "node_table",
     "nodes_only",
+    "companion_nodes",
     "open_around",
     "open_case",
     "read_labels",

@@ -11,10 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import napari_tcia
 import napari_tcia as nt
+from annotation_factory import volume_of
 from napari_tcia.app import decoded
 from napari_tcia.app.case import open_path
 from napari_tcia.app.services import Services
@@ -128,7 +130,7 @@ COMMANDS = {
 FUNCTIONS = {
     "pixels": {
         "get", "inspect", "open_case", "read_volume", "read_labels", "read_points",
-        "export", "nodes_only", "open_around",
+        "export", "nodes_only", "open_around", "companion_nodes",
     },
     "no pixels": {
         "__version__", "accept", "cite", "collections", "revoke", "search", "terms",
@@ -273,7 +275,7 @@ def pixels_in(path):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with EmbeddedArchive(cases=1, cache_dir=tmp_path_factory.mktemp("c")) as archive:
+    with EmbeddedArchive(cases=4, cache_dir=tmp_path_factory.mktemp("c")) as archive:
         yield archive
 
 
@@ -289,8 +291,9 @@ def spy(served, monkeypatch):
 
 @pytest.fixture
 def series(spy):
-    """CT of the one lymph-node case."""
-    return next(s for s in nt.search("CT Lymph Nodes", modality="CT"))
+    """CT of a lymph-node case, whose scan has another identity too."""
+    found = nt.search("CT Lymph Nodes", modality="CT")
+    return next(s for s in found if s.patient_id == "ABD_LYMPH_001")
 
 
 def look(series):
@@ -318,6 +321,11 @@ def command(*arguments):
     return probe
 
 
+def companion(series):
+    volume = volume_of(np.zeros((3, 4, 4), np.int16), patient=series.patient_id)
+    return nt.companion_nodes(volume)
+
+
 PROBES = {
     "get": command("get", "TARGET"),
     "get --source idc": command("get", "TARGET", "--source", "idc"),
@@ -329,6 +337,7 @@ PROBES = {
     "nodes --around": command("nodes", "TARGET", "--around", "1"),
     "nt.nodes_only": lambda s: nt.nodes_only(s.patient_id),
     "nt.open_around": lambda s: nt.open_around(s.patient_id, 1),
+    "nt.companion_nodes": companion,
     "nt.get": lambda s: nt.get(s.series_uid),
     "nt.get patient": lambda s: nt.get(s.patient_id),
     "nt.open_case": lambda s: nt.open_case(s.series_uid),

@@ -14,10 +14,17 @@ from qtpy.QtWidgets import QPushButton
 from napari_tcia._napari import derived
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock
+from napari_tcia.app import agree
+from napari_tcia.app.case import open_case
+from napari_tcia.app.search import search
 from napari_tcia.app.services import Services
+from napari_tcia.core.model import SearchQuery
 from napari_tcia.core.settings import Settings
+from napari_tcia.demo.server import EmbeddedArchive
 from napari_tcia.demo.variants import make_variant
 from napari_tcia.volume import read_volume
+
+LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
@@ -136,3 +143,33 @@ def test_mirrored_labels_are_out_of_sight_until_somebody_chooses(
     (again,) = [one for one in session.ours("reference") if one is not copy]
     np.testing.assert_array_equal(again.data, written)
     assert not again.visible
+
+
+def test_the_nodes_of_the_other_identity_come_by_a_click(
+    make_napari_viewer, qtbot, tmp_path
+):
+    with EmbeddedArchive(cases=4) as archive:
+        viewer = make_napari_viewer(show=True)
+        session = session_for(viewer)
+        session.services = Services.open(archive.settings(tmp_path / "home"))
+        listed = search(session.services, SearchQuery(patient="ABD_LYMPH_001"))
+        agree.accept(session.services, agree.terms(session.services, listed.items), "A")
+        dock = NodesDock(viewer)
+        viewer.window.add_dock_widget(dock, name="Nodes")
+        session.add_cases(open_case(session.services, "ABD_LYMPH_001"))
+        qtbot.waitUntil(lambda: bool(session.ours("image")) and not session.adding)
+        rows = dock.model.rows
+        before = set(viewer.layers)
+        qtbot.mouseClick(buttons(dock)["Nodes of MED_LYMPH_002 too"], LEFT)
+        qtbot.waitUntil(lambda: len(viewer.layers) > len(before) and not session.adding)
+        (layer,) = set(viewer.layers) - before
+        assert layer.name == "Nodes (MED_LYMPH_002)"
+        assert layer.visible
+        assert not layer.editable
+        assert layer.data.shape == session.image().data.shape
+        assert np.allclose(layer.translate, session.image().translate)
+        assert dock.model.rows == rows  # the table is that of the case itself
+        assert {one.patient_id for one in session.provenances()} == {
+            "ABD_LYMPH_001",
+            "MED_LYMPH_002",
+        }

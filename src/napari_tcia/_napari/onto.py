@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
@@ -13,11 +13,15 @@ from napari.utils.notifications import show_error
 from napari_tcia._napari.layers import LayerTuple, layer_data, metadata_of
 from napari_tcia.app import state
 from napari_tcia.app.assemble import Case
+from napari_tcia.app.companion import companion_nodes
 from napari_tcia.app.onto import read_onto
 from napari_tcia.core.image import Check, Passport, Volume
 from napari_tcia.core.model import Provenance
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import NothingFound
+
+if TYPE_CHECKING:
+    from napari_tcia._napari.session import Session
 
 
 def open_image(viewer: Any | None) -> Layer | None:
@@ -74,6 +78,30 @@ def lay(viewer: Any | None, path: Path) -> None:
     # One task per file: several may be dropped at once.
     session.runner.submit(
         f"lay {path}", read_onto, session.services, path, volume, name, on_done=arrived
+    )
+
+
+def lay_companion(session: Session) -> None:
+    """Fetch the nodes of the same scan's other identity, and lay them onto it."""
+    image = session.image()
+    if image is None:
+        return
+    volume, _ = _volume(image)
+    below = weakref.ref(image)
+
+    def arrived(outcome: Outcome) -> None:
+        image = below()
+        if isinstance(outcome, Failed):
+            show_error(str(outcome.error))
+        elif isinstance(outcome, Done) and session.viewer is not None:
+            if image is None or image not in session.viewer.layers:
+                show_error("Its CT was closed before the other nodes had come.")
+                return
+            session.add_cases(_data(outcome.value, image))
+            session.tell(issue.message for issue in outcome.value.issues)
+
+    session.runner.submit(
+        "companion", companion_nodes, session.services, volume, on_done=arrived
     )
 
 

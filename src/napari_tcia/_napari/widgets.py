@@ -9,14 +9,14 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from napari_tcia._napari import axes, walking
+from napari_tcia._napari import axes, onto, walking
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.session import Session, session_for
 from napari_tcia._napari.warm import warm
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
-from napari_tcia.app.choices import offers
+from napari_tcia.app.choices import COMPANION, companion_offer, offers
 from napari_tcia.core.image import Check, NodeRow
 
 
@@ -80,11 +80,14 @@ class NodesDock(NodeTable):
         checks = [*case_layers.doubts(ours)]
         checks += [Check(**check) for check in ours.get("checks", ())]
         offered = offers(checks, case_layers.choices_of(ours))
+        offered += companion_offer(str(ours.get("patient_id", "")))
         name, known = str(ours.get("case", "")), ours.get("known", ())
         self.show_nodes(name, rows, colours, checks, offered, known)
 
     def _decide(self, choice: str) -> None:
-        if self._shown is not None:
+        if choice.startswith(COMPANION):
+            onto.lay_companion(self._session)
+        elif self._shown is not None:
             self._session.read_again(self._shown, choice)
 
     def _renew(self) -> None:

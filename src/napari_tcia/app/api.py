@@ -17,6 +17,7 @@ from napari_tcia.app import fetch as _fetch
 from napari_tcia.app import nodes_only as _nodes_only
 from napari_tcia.app import search as _search
 from napari_tcia.app.assemble import Case
+from napari_tcia.app.companion import companion_nodes as _companion_nodes
 from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.nodes_only import NodesOnly
@@ -45,6 +46,7 @@ __all__ = [
     "accept",
     "cite",
     "collections",
+    "companion_nodes",
     "export",
     "get",
     "inspect",
@@ -186,6 +188,16 @@ def open_around(
     return _nodes_only.around(
         Services.open(), target, node, source=source, report=report, token=token
     )
+
+
+def companion_nodes(
+    volume: Volume,
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Case:
+    """Lay the nodes of the same scan's other patient ID onto `volume`."""
+    return _companion_nodes(Services.open(), volume, report=report, token=token)
 
 
 def read_volume(

@@ -13,7 +13,10 @@ from napari_tcia.app.services import Services
 from napari_tcia.core.image import Check, Choices
 from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.errors import NothingFound
+from napari_tcia.nodes.known_issues import companion
 
+COMPANION = "companion="
+"""Begins the choice to show the nodes of the same scan under its other identity."""
 AS_IT_IS = "as it is"
 """Takes back all that was chosen."""
 _WORDS = {
@@ -67,6 +70,15 @@ def offers(checks: Sequence[Check], choices: Choices) -> tuple[Offer, ...]:
     if choices != Choices():
         found.append(Offer(AS_IT_IS, "As it is", "Read it again with nothing chosen"))
     return tuple(found)
+
+
+def companion_offer(patient_id: str) -> tuple[Offer, ...]:
+    """Offer the nodes that the same scan has under another patient ID, if it has."""
+    other = companion(patient_id)
+    if other is None:
+        return ()
+    tip = f"The same scan is also {other}: fetch its segmentation, lay it over this"
+    return (Offer(f"{COMPANION}{other}", f"Nodes of {other} too", tip),)
 
 
 def _mirror(axes: str) -> Offer:

@@ -8,7 +8,7 @@ in the patient; which number a slice has in its series it does not tell.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_tcia.core.image import Check, LabelSet, Passport, Volume
 from napari_tcia.core.model import Provenance
 from napari_tcia.errors import UnreadableAnnotation
+from napari_tcia.nodes.grid import flat_indices, place
 from napari_tcia.nodes.seg import open_seg, read_seg
 from napari_tcia.nodes.seg_frames import group_of, plane_of
 from napari_tcia.volume.instance import tolerant
@@ -167,3 +168,36 @@ def _series_of(dataset: pydicom.Dataset) -> str:
     for series in dataset.get("ReferencedSeriesSequence") or ():
         return str(series.get("SeriesInstanceUID", ""))
     return ""
+
+
+def onto(alone: Alone, volume: Volume, name: str) -> tuple[LabelSet, ...]:
+    """Segments of another identity of the same scan, on the grid of `volume`.
+
+    Placed by their millimetres alone: images and frame of reference have other UIDs.
+
+    Parameters
+    ----------
+    alone : Alone
+    volume : Volume
+    name : str
+        What the label sets are called.
+
+    Raises
+    ------
+    GeometryMismatch
+        The grids do not coincide: it is not the same scan, or not whole.
+    """
+    grid = alone.grid
+    what = f"The segmentation of {name}"
+    at = place(
+        volume.affine, grid.affine[:3, :3], grid.affine[:3, 3], grid.array.shape, what
+    )
+    placed = []
+    for labels in alone.labels:
+        found = np.argwhere(labels.array)
+        array = np.zeros(volume.shape, labels.array.dtype)
+        array.reshape(-1)[flat_indices(at, found, volume, what)] = labels.array[
+            tuple(found.T)
+        ]
+        placed.append(replace(labels, array=array, name=name))
+    return tuple(placed)
