@@ -1,0 +1,1 @@
+"""Decisions and edits of a reader: written down at once, replayed exactly."""

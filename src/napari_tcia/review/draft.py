@@ -1,0 +1,588 @@
+"""A reader's work on one case, as it lies on the disk.
+
+::
+
+    DRAFTS/<host>/<SeriesInstanceUID>/
+        lock  holder.json             who writes: one process at a time
+        <reader>-<hash>/
+            log.jsonl                 everything that was done, in order
+            edits.bin                 what was painted: sparse differences, appended
+            snapshot-<n>.npz          the labels after record n
+            saved/                    copies that were saved, the newest few
+
+Nothing here is evicted, revoked or cleared with the images. An edit counts once its
+line is in the log; what `edits.bin` holds beyond that was cut by a crash, and is
+passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from napari_tcia.core.files import check_uid, storage_error, write_atomic, write_json
+from napari_tcia.core.model import Issue
+from napari_tcia.errors import (
+    CorruptData,
+    GeometryMismatch,
+    NotWritable,
+    StorageError,
+    UsageError,
+    WrongSeries,
+)
+from napari_tcia.review.deltas import (
+    Delta,
+    Labels,
+    Shadow,
+    decode,
+    decode_whole,
+    encode,
+    encode_whole,
+)
+from napari_tcia.review.log import Log, Reading, Record, now, read_log
+from napari_tcia.review.state import ReviewState, after, folded
+
+LOG, EDITS = "log.jsonl", "edits.bin"
+SNAPSHOT_EVERY = 100
+"""Edits between two snapshots."""
+_KEPT = 3
+"""Snapshots that stay, besides the first."""
+_SAME_MM = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCase:
+    """What a draft is about; the same numbers, or it is another case.
+
+    Attributes
+    ----------
+    series_uid : str
+        Of the images.
+    host : str
+        Archive that they came from, ``"own"`` for a user's folder.
+    shape : (3,) tuple of int
+    affine : 4 x 4 nested tuples
+        (k, j, i, 1) to LPS mm.
+    name, collection, frame_of_reference_uid : str
+    """
+
+    series_uid: str
+    host: str
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, ...], ...]
+    name: str = ""
+    collection: str = ""
+    frame_of_reference_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovered:
+    """What a draft holds, read without changing anything.
+
+    Attributes
+    ----------
+    case : DraftCase
+    reader : str
+    labels : (K, J, I) uint16
+        As they were after the last edit that was confirmed.
+    state : ReviewState
+    records : tuple of Record
+    issues : tuple of Issue
+        What was passed over, in sentences.
+    """
+
+    case: DraftCase
+    reader: str
+    labels: Labels
+    state: ReviewState
+    records: tuple[Record, ...]
+    issues: tuple[Issue, ...]
+
+    @property
+    def saved(self) -> str:
+        """When the last thing was written, UTC."""
+        return self.records[-1].utc
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its last session did not end by itself: a crash, or it still runs."""
+        kinds = [r.kind for r in self.records if r.kind in ("opened", "closed")]
+        return bool(kinds) and kinds[-1] == "opened"
+
+
+def reader_code(name: str) -> str:
+    """A reader's code as it is written down: trimmed, composed, of one line.
+
+    Raises
+    ------
+    UsageError
+        Empty, longer than 64 characters, or with control characters.
+    """
+    code = unicodedata.normalize("NFC", name).strip()
+    if not code or len(code) > 64 or any(unicodedata.category(c) in _BAD for c in code):
+        raise UsageError(
+            f"{name[:40]!r} is no reader code.",
+            "Give 1 to 64 characters on one line, for example R1.",
+        )
+    return code
+
+
+_BAD = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def folder_of(drafts: Path, host: str, series_uid: str, reader: str = "") -> Path:
+    """Folder of a case's drafts, or of one reader's; different for different codes.
+
+    Raises
+    ------
+    UsageError
+        The UID is none.
+    """
+    place = drafts / re.sub(r"[^0-9A-Za-z.-]", "_", host or "own")
+    place /= check_uid(series_uid)
+    if not reader:
+        return place
+    plain = re.sub(r"[^0-9A-Za-z]+", "_", reader)[:24].strip("_") or "reader"
+    return place / f"{plain}-{hashlib.sha256(reader.encode()).hexdigest()[:10]}"
+
+
+def recover(folder: Path, *, anew: bool = False) -> Recovered:
+    """Rebuild a draft from what is on the disk; nothing is written.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one reader.
+    anew : bool
+        Replay every edit from the first snapshot, instead of from the newest.
+
+    Raises
+    ------
+    CorruptData
+        Its log was changed, or an edit that was confirmed is damaged.
+    StorageError
+        It cannot be read.
+    """
+    return _rebuilt(folder, read_log(folder / LOG), anew)[0]
+
+
+def _rebuilt(folder: Path, log: Reading, anew: bool) -> tuple[Recovered, Shadow]:
+    if not log.records or log.records[0].kind != "started":
+        raise CorruptData(
+            f"{folder} holds no work that could be brought back.",
+            "Nothing was changed.",
+        )
+    first = log.records[0]
+    case = _case(first.after)
+    shadow, done = _base(folder, log.records, case.shape, anew)
+    edits = _Edits(folder / EDITS)
+    issues = list(log.issues)
+    for record in log.records[done + 1 :]:
+        if record.kind == "edit":
+            _replay(shadow, record, edits, case.shape)
+    last = max((r.n for r in log.records if r.kind in ("edit", "snapshot")), default=0)
+    if last and shadow.fingerprint != log.records[last].more["labels"]:
+        raise CorruptData(
+            f"The edits in {folder} do not give the labels that were confirmed.",
+            "Nothing was changed. Bring the folder back from a backup.",
+        )
+    found = Recovered(
+        case=case,
+        reader=first.reader,
+        labels=shadow.array,
+        state=folded(log.records),
+        records=log.records,
+        issues=tuple(issues),
+    )
+    return found, shadow
+
+
+def _base(
+    folder: Path, records: tuple[Record, ...], shape: tuple[int, int, int], anew: bool
+) -> tuple[Shadow, int]:
+    """The newest snapshot that is sound, or the first; and the record that made it."""
+    snapshots = [r for r in records if r.kind == "snapshot"]
+    order = snapshots[:1] if anew else [*snapshots[:0:-1], *snapshots[:1]]
+    for record in order:
+        with contextlib.suppress(OSError, CorruptData):
+            data = (folder / record.more["file"]).read_bytes()
+            if hashlib.sha256(data).hexdigest() == record.more["sha256"]:
+                return Shadow(decode_whole(data, shape)), record.n
+    raise CorruptData(
+        f"No snapshot in {folder} is whole.",
+        "Nothing was changed. Bring the folder back from a backup.",
+    )
+
+
+def _replay(
+    shadow: Shadow, record: Record, edits: _Edits, shape: tuple[int, int, int]
+) -> None:
+    data = edits.read(record.more["offset"], record.more["bytes"])
+    if hashlib.sha256(data).hexdigest() != record.more["sha256"]:
+        raise CorruptData(
+            f"Edit {record.n} in {edits.path} is damaged.",
+            "Nothing was changed. Bring the folder back from a backup.",
+        )
+    shadow.take(decode(data, shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """A difference, and the fingerprint that the labels have with it."""
+
+    delta: Delta
+    labels: str
+
+
+class _Edits:
+    """The file of sparse differences."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, offset: int, count: int) -> bytes:
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(count)
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+
+    def append(self, data: bytes) -> int:
+        """Put `data` at the end, on the disk; where that was."""
+        try:
+            with self.path.open("ab") as stream:
+                offset = stream.seek(0, os.SEEK_END)
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise storage_error(error, self.path) from error
+        return offset
+
+
+class Draft:
+    """A draft that this process writes to, or looks at.
+
+    Made by `open_draft`. Not for two threads at once, except that `capture` may run
+    while `write` is waiting for the disk.
+
+    Attributes
+    ----------
+    folder : Path
+    case : DraftCase
+    reader : str
+    state : ReviewState
+    held_by : str
+        Who else writes to the case; empty when this one does.
+    issues : tuple of Issue
+        What was passed over when it was opened.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        found: Recovered,
+        shadow: Shadow,
+        log: Log | None,
+        lock: FileLock | None,
+        held_by: str = "",
+    ) -> None:
+        self.folder = folder
+        self.case, self.reader = found.case, found.reader
+        self.state, self.issues, self.held_by = found.state, found.issues, held_by
+        self._log, self._lock, self._shadow = log, lock, shadow
+        self._edits = _Edits(folder / EDITS)
+        self._since = sum(1 for r in found.records if r.kind == "edit")
+        self._fingerprint = shadow.fingerprint
+
+    @property
+    def labels(self) -> Labels:
+        """(K, J, I) uint16 as captured last; not to be written to."""
+        return self._shadow.array
+
+    @property
+    def read_only(self) -> bool:
+        """Whether somebody else holds the case, or it is closed."""
+        return self._log is None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Everything that was written, in order."""
+        return tuple(self._writer().records) if self._log else ()
+
+    def record(self, kind: str, **parts: Any) -> Record:
+        """Write down one thing that was done, and take it into `state`.
+
+        Raises
+        ------
+        DiskFull, NotWritable
+            It is not written, and `state` is as before.
+        """
+        record = self._writer().append(kind, **parts)
+        self.state = after(self.state, record)
+        return record
+
+    def capture(self, labels: NDArray[Any], slices: tuple[int, ...]) -> Captured | None:
+        """Take down what changed in some slices since they were captured last.
+
+        It must be written, in the order of capture; only then is it safe. None when
+        nothing changed.
+        """
+        delta = self._shadow.differences(labels, slices)
+        if not len(delta):
+            return None
+        self._shadow.take(delta)
+        return Captured(delta, self._shadow.fingerprint)
+
+    def write(self, one: Captured, cause: str = "") -> Record:
+        """Put a captured difference on the disk.
+
+        Parameters
+        ----------
+        one : Captured
+        cause : str
+            What made it: ``"paint"``, ``"grow"`` ...
+
+        Raises
+        ------
+        DiskFull, NotWritable
+            It is not; the same may be written later.
+        """
+        delta, labels = one.delta, one.labels
+        data = encode(delta)
+        offset = self._edits.append(data)
+        counts = delta.counts()
+        uids = {value: self.state.uid_of(value) for value in counts}
+        only = next(iter(uids.values())) if len(uids) == 1 else ""
+        record = self._writer().append(
+            "edit",
+            node=only,
+            before=self._fingerprint,
+            after=labels,
+            labels=labels,
+            cause=cause,
+            voxels=len(delta),
+            changes={str(v): [uids[v], *count] for v, count in counts.items()},
+            offset=offset,
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        self._fingerprint = labels
+        self._since += 1
+        return record
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether enough edits came since the last snapshot."""
+        return self._since >= SNAPSHOT_EVERY
+
+    def snapshot(self) -> Record:
+        """Write the labels whole; everything captured must have been written.
+
+        Raises
+        ------
+        DiskFull, NotWritable
+            The older snapshots are as they were.
+        """
+        record = _snapshot(self.folder, self._writer(), self._shadow)
+        self._since = 0
+        names = sorted(self.folder.glob("snapshot-*.npz"))
+        for old in names[1:-_KEPT]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+        return record
+
+    def close(self) -> None:
+        """Say that the session ended by itself, and let others write."""
+        if self._log is not None:
+            with contextlib.suppress(StorageError):
+                self._log.append("closed")
+        self._log = None
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                (self.folder.parent / "holder.json").unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    def _writer(self) -> Log:
+        if self._log is None:
+            raise NotWritable(
+                f"The annotation of {self.case.name or self.case.series_uid} can be "
+                "looked at here, not changed.",
+                self.held_by or "Open it again.",
+            )
+        return self._log
+
+
+def open_draft(
+    drafts: Path,
+    case: DraftCase,
+    reader: str,
+    start: NDArray[Any] | None = None,
+    nodes: Mapping[int, str] | None = None,
+) -> Draft:
+    """Continue a reader's draft of a case, or start it.
+
+    Parameters
+    ----------
+    drafts : Path
+        Folder of all drafts.
+    case : DraftCase
+    reader : str
+        Code of the reader.
+    start : (K, J, I) array of int, optional
+        Labels that a new draft begins with; empty by default.
+    nodes : mapping of int to str, optional
+        Tracking UIDs of the label values in `start`.
+
+    Returns
+    -------
+    Draft
+        Read-only, with `held_by` set, when another window has the case.
+
+    Raises
+    ------
+    WrongSeries, GeometryMismatch
+        What lies there is of another case, or of another grid: untouched.
+    CorruptData
+        What lies there was changed: untouched.
+    StorageError
+        The disk does not take it, or it is open elsewhere and not begun yet.
+    UsageError
+        The reader code, or the labels, make no sense.
+    """
+    reader = reader_code(reader)
+    folder = folder_of(drafts, case.host, case.series_uid, reader)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    lock = FileLock(folder.parent / "lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        held = _holder(folder.parent)
+        if not (folder / LOG).exists():
+            raise NotWritable(held, "Close it there first.") from None
+        found, shadow = _rebuilt(folder, read_log(folder / LOG), anew=False)
+        _require_same(found.case, case, folder)
+        return Draft(folder, found, shadow, None, None, held)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    try:
+        if not (folder / LOG).exists():
+            _begin(folder, case, reader, start, nodes or {})
+        log = Log(folder / LOG, reader)
+        reading = Reading(tuple(log.records), log.issues, True)
+        found, shadow = _rebuilt(folder, reading, anew=False)
+        _require_same(found.case, case, folder)
+        log.append("opened", **_me())
+        holder = {"reader": reader, "since": now(), **_me()}
+        with contextlib.suppress(StorageError):
+            write_json(folder.parent / "holder.json", holder)
+    except BaseException:
+        lock.release()
+        raise
+    return Draft(folder, found, shadow, log, lock)
+
+
+def _begin(
+    folder: Path,
+    case: DraftCase,
+    reader: str,
+    start: NDArray[Any] | None,
+    nodes: Mapping[int, str],
+) -> None:
+    """Write a draft's first records; it is there once its log has its name."""
+    labels = np.zeros(case.shape, np.uint16) if start is None else start
+    if tuple(labels.shape) != tuple(case.shape):
+        raise GeometryMismatch(
+            f"Labels of shape {labels.shape} do not fit images of shape {case.shape}.",
+            "Start from labels that lie on them.",
+        )
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 65535:
+        raise UsageError("Labels beyond 65535 cannot be annotated.", "Renumber them.")
+    try:
+        folder.mkdir(exist_ok=True)
+        building = folder / f".{LOG}"
+        building.unlink(missing_ok=True)  # of a start that did not end
+        log = Log(building, reader)
+        log.append("started", after={**asdict(case), "schema": 1})
+        _snapshot(folder, log, Shadow(labels))
+        for value, uid in sorted(nodes.items()):
+            log.append("node", node=uid, after={"value": value, "origin": "reference"})
+        building.rename(folder / LOG)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+
+
+def _snapshot(folder: Path, log: Log, shadow: Shadow) -> Record:
+    data = encode_whole(shadow.array)
+    name = f"snapshot-{len(log.records):08d}.npz"
+    write_atomic(folder / name, data)
+    return log.append(
+        "snapshot",
+        file=name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        labels=shadow.fingerprint,
+    )
+
+
+def _case(value: Any) -> DraftCase:
+    try:
+        return DraftCase(
+            series_uid=str(value["series_uid"]),
+            host=str(value["host"]),
+            shape=tuple(int(n) for n in value["shape"]),  # type: ignore[arg-type]
+            affine=tuple(tuple(float(v) for v in row) for row in value["affine"]),
+            name=str(value.get("name", "")),
+            collection=str(value.get("collection", "")),
+            frame_of_reference_uid=str(value.get("frame_of_reference_uid", "")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptData("A draft does not say what it is about.") from error
+
+
+def _require_same(found: DraftCase, case: DraftCase, folder: Path) -> None:
+    if found.series_uid != case.series_uid:
+        raise WrongSeries(
+            f"The annotation in {folder} is of series {found.series_uid}, not of "
+            f"{case.series_uid}.",
+            "It was left as it is; move it back to its own case.",
+        )
+    same = np.allclose(found.affine, case.affine, rtol=0, atol=_SAME_MM)
+    if tuple(found.shape) != tuple(case.shape) or not same:
+        raise GeometryMismatch(
+            f"The annotation in {folder} was made on images of shape {found.shape}, "
+            f"these are {case.shape}"
+            + ("." if same else ", or lie elsewhere in the patient."),
+            "It was left as it is; open the series as it was read then.",
+            shape=list(found.shape),
+        )
+
+
+def _me() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "process": os.getpid()}
+
+
+def _holder(place: Path) -> str:
+    try:
+        value = json.loads((place / "holder.json").read_bytes())
+        who = f"{value['reader']}, in process {value['process']} on {value['host']}"
+        return f"It is open for {who}, since {value['since'][:16]} UTC."
+    except (OSError, ValueError, KeyError, TypeError):
+        return "It is open in another window."
