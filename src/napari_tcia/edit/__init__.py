@@ -1,0 +1,1 @@
+"""What an annotator's hand needs: each tool says which voxels become what."""
