@@ -123,7 +123,7 @@ COMMANDS = {
     "pixels": {"get", "inspect", "nodes", "export", "open"},
     "no pixels": {
         "collections", "search", "terms", "accept", "revoke", "ledger", "cite",
-        "serve", "doctor", "files",
+        "serve", "doctor", "files", "drafts", "queue",
     },
     "accepts what is SYNTHETIC in a home of its own": {"demo"},
 }  # fmt: skip
@@ -134,14 +134,16 @@ FUNCTIONS = {
     },
     "no pixels": {
         "__version__", "accept", "cite", "collections", "revoke", "search", "terms",
+        "make_queue", "queues",
     },
-    "works on what was opened": {"node_table"},
+    "works on what was opened": {"node_table", "drafts", "replay"},
 }  # fmt: skip
 CONTRIBUTIONS = {
     "pixels": {"browser", "read"},
     "no pixels": {"citations"},
     "works on what was opened": {
         "nodes",
+        "review",
         "write_nodes",
         "write_labels",
         "save_figure",

@@ -330,9 +330,9 @@ def test_a_full_disk_is_said_and_what_waits_is_written_later(drafts, monkeypatch
     edits = draft.folder / "edits.bin"
     edits.symlink_to("/dev/full")
     told = threading.Event()
-    labels[0, 0] = 3
+    labels[0, 0] = 1
     saving.tick()
-    labels[1, 1] = 4
+    labels[1, 1] = 2
     saving.tick()
     saving.record("notes", after="after the edits")
     while saving.error is None and not told.wait(0.01):

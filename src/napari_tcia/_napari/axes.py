@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NAME = "Axes"
 COLOUR = "#ff6fd8"
 _WIDTH_MM = 0.6
+_HALF_MM = 5.0
+"""Half the length of an axis that is not drawn yet."""
 DRAWN = "drawn_axes"
 """Key of our metadata of an image: per node, the ends that were drawn by hand."""
 
@@ -40,6 +42,26 @@ def show(session: Session, row: NodeRow) -> None:
     layer: Any = found[0] if found else _add(session, image)
     _put(layer, image, row.id, np.asarray(lines, dtype=np.float64))
     layer.visible = True
+
+
+def draw(session: Session, row: NodeRow) -> None:
+    """Put two axes at a node that has none, to be dragged to where they belong."""
+    image = session.image()
+    if image is None:
+        return
+    if not drawn(image, row.id) and not row.long_axis_line:
+        step = np.linalg.norm(_affine(image)[:3, :3], axis=0)
+        k, j, i = row.index
+        reach_j, reach_i = _HALF_MM / step[1], _HALF_MM / step[2]
+        lines = [
+            [[k, j, i - 1.4 * reach_i], [k, j, i + 1.4 * reach_i]],
+            [[k, j - reach_j, i], [k, j + reach_j, i]],
+        ]
+        image.metadata[case_layers.KEY].setdefault(DRAWN, {})[row.id] = lines
+        session.axes_drawn.emit(row.id, lines)
+    show(session, row)
+    for layer in session.of_volume(image, session.ours(case_layers.AXES)):
+        session.viewer.layers.selection.active = layer
 
 
 def drawn(image: Image, node: int) -> list[Any] | None:
@@ -62,9 +84,13 @@ def words(image: Image, node: int) -> str:
 
 
 def _lengths(image: Image, lines: Any) -> tuple[float, float]:
-    affine = np.asarray((case_layers.metadata_of(image) or {})["affine"], np.float64)
+    affine = _affine(image)
     long_mm, short_mm = (length_mm(affine, *line) for line in lines)
     return long_mm, short_mm
+
+
+def _affine(image: Image) -> Any:
+    return np.asarray((case_layers.metadata_of(image) or {})["affine"], np.float64)
 
 
 def _add(session: Session, image: Image) -> Shapes:
@@ -135,6 +161,7 @@ def _corrected(session: Session, layer: Any, event: Any = None) -> None:
         return
     kept[node] = lines
     _say(layer, image, node)
+    session.axes_drawn.emit(node, lines)
     session.nodes_changed.emit()
 
 

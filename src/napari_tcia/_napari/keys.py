@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_tcia._napari import going, linked, measuring, planes, walking, windowing
 from napari_tcia._qt.key_sheet import KeySheet
+from napari_tcia._qt.review_panel import DECIDE
 from napari_tcia.app.windows import PRESETS
 
 if TYPE_CHECKING:
@@ -66,6 +67,22 @@ def _sheet(session: Session) -> None:
     session.show_box(KeySheet(rows(), session.window()))
 
 
+def _decide(decision: str) -> Action:
+    return lambda session: session.review.decide(decision)
+
+
+def _leave(how: str) -> Action:
+    return lambda session: session.review.leave(how)
+
+
+def _comment(session: Session) -> None:
+    session.review.asked_comment.emit()
+
+
+def _annotate(session: Session) -> None:
+    session.review.annotate()
+
+
 def _windows() -> tuple[Key, ...]:
     found = [
         Key(f"Control-{n}", f"{name}, W {width:g} L {level:g}", "Window", _preset(name))
@@ -91,6 +108,20 @@ KEYS: tuple[Key, ...] = (
     Key("K", "nodes out of sight, and back", "Nodes", walking.blink),
     Key("Shift-R", "ruler, mm", "Measure", measuring.ruler),
     Key("Shift-E", "ellipse, HU inside; round with Shift", "Measure", measuring.circle),
+    *(
+        Key(
+            code,
+            f"{title.lower()} the node, and on to the next",
+            "Review",
+            _decide(name),
+        )
+        for name, (title, code, _) in DECIDE.items()
+    ),
+    Key("F5", "comment on the node", "Review", _comment),
+    Key("F6", "missed node here", "Review", lambda s: s.review.missed()),
+    Key("F9", "start or continue my annotation", "Review", _annotate),
+    Key("F7", "save, and the next case", "Review", _leave("done")),
+    Key("F8", "skip the case", "Review", _leave("skipped")),
     Key("F1", "this sheet", "Help", _sheet),
 )
 MOUSE: tuple[tuple[str, str, str], ...] = (

@@ -40,6 +40,12 @@ AXES = "axes"
 """Role of the layer that shows the axes of the chosen node."""
 NUMBERS = "numbers"
 """Role of the layer that numbers the nodes in the picture."""
+WORK = "work"
+"""Role of a reader's working copy of the nodes."""
+READER = "reader"
+"""Role of what another reader drew."""
+PREVIEW = "preview"
+"""Role of what was grown and is not kept yet."""
 CHANGED = "changed"
 """In our metadata of a layer: ``by`` and ``on`` of the first change."""
 STATIONS = "stations"
@@ -359,6 +365,7 @@ def _image(case: Case, placed: dict[str, Any], reference: Affine) -> LayerTuple:
         first_index=first_index(case),
         choices=case.choices,
         place=case.place,
+        blind=case.blind,
         padding=volume.padding,
         window=window,
         **more,

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,7 +35,7 @@ from napari_tcia._napari.slab import Slab
 from napari_tcia._napari.tasks import TaskRunner
 from napari_tcia._napari.window import is_closed
 from napari_tcia.app import agree, credit, state
-from napari_tcia.app.assemble import Case
+from napari_tcia.app.assemble import Case, blinded
 from napari_tcia.app.case import open_case
 from napari_tcia.app.choices import read_again
 from napari_tcia.app.services import Services
@@ -43,6 +43,9 @@ from napari_tcia.core.geometry import Affine
 from napari_tcia.core.model import Provenance
 from napari_tcia.core.task import Done, Failed, Outcome
 from napari_tcia.errors import TciaError
+
+if TYPE_CHECKING:
+    from napari_tcia._napari.reviewing import Review
 
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 _LOOK_MS = 500
@@ -55,6 +58,9 @@ _OWN = (
     case_layers.MEASUREMENTS,
     case_layers.AXES,
     case_layers.NUMBERS,
+    case_layers.WORK,
+    case_layers.READER,
+    case_layers.PREVIEW,
 )
 """Roles of layers that change by themselves, or by what they are for."""
 _GEOMETRY = {"affine", "reference", "missing", "quantity", "verdict", "first_index"}
@@ -91,6 +97,10 @@ class Session(QObject):
     """Number of the node that is shown now."""
     nodes_changed = Signal()
     """Something was said, or drawn, of a node."""
+    station_named = Signal(int, str)
+    """Number of a node, and the station that a reader named for it."""
+    axes_drawn = Signal(int, object)
+    """Number of a node, and the ends of its axes as they were dragged."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -105,6 +115,9 @@ class Session(QObject):
         self.filling = FillingLayers(self)
         self.slab = Slab(self)
         self._to_number: list[Layer] = []
+        self.blind = False
+        """Whether cases open without what is known of their nodes."""
+        self._review: Review | None = None
         self.chosen_node = 0
         """Number of the node that was chosen last, 0 for none."""
         self.listed_nodes: Callable[[], Sequence[int]] | None = None
@@ -152,6 +165,15 @@ class Session(QObject):
     @services.setter
     def services(self, services: Services) -> None:
         self._services = services
+
+    @property
+    def review(self) -> Review:
+        """Review of the case that is looked at, made at first use."""
+        if self._review is None:
+            from napari_tcia._napari.reviewing import Review
+
+            self._review = Review(self)
+        return self._review
 
     def ours(self, role: str = "") -> list[Layer]:
         """Layers with our metadata, of one role or of any; images are volumes."""
@@ -257,6 +279,7 @@ class Session(QObject):
             return
         first = self._pending.pop(0)
         if isinstance(first, Case):
+            first = blinded(first) if self.blind else first
             # Only now: the case before it may have set the world of its frame.
             reference, issues = case_layers.reference_for(viewer.layers, first.volume)
             image, *others = case_layers.layer_data(first, reference)

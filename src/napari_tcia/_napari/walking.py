@@ -108,6 +108,7 @@ def name_station(session: Session, node: int, name: str) -> None:
     if kept.get(node, "") == name:
         return
     kept[node] = name
+    session.station_named.emit(node, name)
     session.nodes_changed.emit()
 
 

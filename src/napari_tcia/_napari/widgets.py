@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_tcia._napari import axes, onto, walking
 from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari.queueing import Queueing
 from napari_tcia._napari.session import Session, session_for
 from napari_tcia._napari.warm import warm
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
+from napari_tcia._qt.review_panel import ReviewPanel
+from napari_tcia.app import drafting
 from napari_tcia.app.choices import COMPANION, companion_offer, offers
 from napari_tcia.core.image import Check, NodeRow
+from napari_tcia.errors import TciaError
 
 
 class BrowserDock(Browser):
@@ -29,6 +34,9 @@ class BrowserDock(Browser):
         self.opened.connect(session.add_cases)
         self.acts.arriving.connect(session.filling.show)
         warm(session.viewer, self)
+
+    queueing: Queueing | None = None
+    """What goes from case to case, in a window with all docks."""
 
 
 class CitationDock(CitationPanel):
@@ -115,6 +123,110 @@ class NodesDock(NodeTable):
         self.highlight(walking.under(self._session, viewer.cursor.position))
 
 
+class ReviewDock(ReviewPanel):
+    """Review of the case that is looked at."""
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session_for(napari_viewer)
+        review = self._review = self._session.review
+        self.reader.setText(review.reader)
+        self.decided.connect(review.decide)
+        self.said.connect(review.say)
+        self.noted.connect(review.note)
+        self.missed.connect(review.missed)
+        self.forgotten.connect(review.forget)
+        self.shown.connect(review.go_to)
+        self.left.connect(review.leave)
+        self.annotate.connect(self._annotate)
+        self.reader_changed.connect(review.set_reader)
+        self.blind_changed.connect(self._blind)
+        self.compare_wanted.connect(review.show_others)
+        self.save_wanted.connect(self._save)
+        self.tools.mode_changed.connect(self._use)
+        self.tools.asked.connect(self._act)
+        self.tools.changed.connect(self._set)
+        review.changed.connect(self._refresh)
+        review.asked_comment.connect(self.write_comment)
+        self._said: Any = None
+        self._offer_unfinished()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        view = self._review.view()
+        self.show_view(view)
+        self.reader.setText(self._review.reader)
+        work = self._review.annotation
+        if work is not None and work is not self._said:
+            self._said = work
+            work.said.connect(self.tools.hint.say)
+            work.changed.connect(self._refresh_tools)
+            self._set(self.tools.settings)
+        self._refresh_tools()
+
+    def _refresh_tools(self) -> None:
+        work = self._review.annotation
+        if work is not None:
+            if not self.tools.modes.get(work.mode, self).property("checked"):
+                self.tools.modes[work.mode].setChecked(True)
+            self.tools.show_pending(work.pending is not None)
+
+    def _annotate(self) -> None:
+        if self._review.annotate() is not None:
+            self.tools.show_mode(self._review.annotation.mode)
+
+    def _use(self, mode: str) -> None:
+        if (work := self._review.annotation) is not None:
+            work.use(mode)
+            self.tools.show_mode(mode)
+
+    def _act(self, action: str) -> None:
+        work, row = self._review.annotation, self._review.row()
+        if action == "axes":
+            if row is not None and self._review.begin():
+                axes.draw(self._session, row)
+        elif work is not None:
+            work.act(action)
+
+    def _set(self, settings: Any) -> None:
+        if (work := self._review.annotation) is not None:
+            work.set(settings)
+
+    def _blind(self, blind: bool) -> None:
+        self._session.blind = blind
+
+    def _save(self) -> None:
+        case = self.view.case or "nodes"
+        name, _ = QFileDialog.getSaveFileName(
+            self.window(), "Save a copy", f"{case}_{self._review.reader}.nii.gz",
+            "NIfTI (*.nii.gz *.nii)",
+        )  # fmt: skip
+        if name:
+            path = Path(name)
+            known = name.lower().endswith((".nii.gz", ".nii"))
+            self._review.save_copy(
+                path if known else path.with_name(f"{path.name}.nii.gz")
+            )
+
+    def _offer_unfinished(self) -> None:
+        """At the start: what of this reader was not ended, to go on with."""
+        try:
+            found = drafting.drafts(self._session.services)
+        except TciaError:
+            return
+        mine = [one for one in found if one.reader == self._review.reader]
+        offered = [
+            (
+                f"Continue {one.case}: {one.decided} decided, {one.edits} edits, "
+                f"saved {one.saved[:16].replace('T', ' ')} UTC",
+                one.series_uid,
+            )
+            for one in mine
+            if one.unfinished or not one.exit
+        ]
+        self.show_unfinished(offered[:3])
+
+
 def _forget_order(session: Session, _: object = None) -> None:
     session.listed_nodes = None
 
@@ -131,6 +243,13 @@ def open_docks(viewer: Any) -> BrowserDock:
     window.add_dock_widget(
         NodesDock(viewer), name="Nodes (napari-tcia)", area="right", tabify=True
     )
+    review = ReviewDock(viewer)
+    window.add_dock_widget(
+        review, name="Review (napari-tcia)", area="right", tabify=True
+    )
+    review.recover_wanted.connect(browser.open_uid)
+    browser.queueing = Queueing(session_for(viewer), browser.open_uid)
+    browser.review_wanted.connect(browser.queueing.make)
     QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
     QTimer.singleShot(0, browser.search_box.setFocus)
     session_for(viewer).citations.dock()

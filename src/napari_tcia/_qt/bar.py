@@ -67,6 +67,10 @@ _ENTRIES = {
         "Download nodes only",
         "Fetch the annotations, without the images that they lie on",
     ),
+    "review": (
+        "Review one by one",
+        "Open these cases one after the other, and decide node by node",
+    ),
     "manifest": (
         "Save as manifest…",
         "Write a list of these series that others can open",

@@ -60,6 +60,8 @@ class Browser(QWidget):
 
     opened = Signal(object)
     """A tuple of cases, read and ready to be shown."""
+    review_wanted = Signal(str, object)
+    """What was searched for, and the rows to be reviewed one after the other."""
 
     def __init__(
         self,
@@ -262,12 +264,23 @@ class Browser(QWidget):
         if rows and len(rows) <= MAX_OPEN and not self.work.running("open"):
             self.acts.open(rows, self._results.folders)
 
+    def open_uid(self, series_uid: str) -> None:
+        """Open a series by its UID, as the results list it or after a search."""
+        uid = series_uid
+        rows = [row for row in self._results.rows if row.series.series_uid == uid]
+        if rows:
+            self.acts.open(rows, self._results.folders)
+        else:
+            self.search(uid, then_open=True)
+
     def _do(self, code: str) -> None:
         rows = self.tree.selected_rows()
         if not rows or self.work.running("open"):
             return
         if code == "download":
             self.acts.download(rows)
+        elif code == "review":
+            self.review_wanted.emit(self._results.text, rows)
         elif code == "nodes":
             self.acts.download(rows, "annotations")
         elif code == "preview":
@@ -324,7 +337,7 @@ class Browser(QWidget):
         few = len(rows) <= MAX_OPEN
         entries = set()
         if rows and not busy:
-            entries = {"download", "manifest"}
+            entries = {"download", "manifest", "review"}
             if len(rows) == 1 and rows[0].series.images:
                 entries.add("preview")
             if any(row.has_nodes for row in rows):

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from napari_tcia.app import agree
 from napari_tcia.app import case as _case
 from napari_tcia.app import decoded as _decoded
+from napari_tcia.app import drafting as _drafting
 from napari_tcia.app import fetch as _fetch
 from napari_tcia.app import nodes_only as _nodes_only
+from napari_tcia.app import queues as _queues
 from napari_tcia.app import search as _search
 from napari_tcia.app.assemble import Case
 from napari_tcia.app.companion import companion_nodes as _companion_nodes
+from napari_tcia.app.drafting import DraftInfo
 from napari_tcia.app.folder import admit, credited
 from napari_tcia.app.handover import cite, export
 from napari_tcia.app.nodes_only import NodesOnly
@@ -37,6 +40,8 @@ from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.nodes import labels as _labels
 from napari_tcia.nodes import match as _match
 from napari_tcia.nodes import points as _points
+from napari_tcia.review.draft import Recovered
+from napari_tcia.review.queue import Queue
 from napari_tcia.volume import read as _read
 
 if TYPE_CHECKING:
@@ -47,16 +52,20 @@ __all__ = [
     "cite",
     "collections",
     "companion_nodes",
+    "drafts",
     "export",
     "get",
     "inspect",
+    "make_queue",
     "node_table",
     "nodes_only",
     "open_around",
     "open_case",
+    "queues",
     "read_labels",
     "read_points",
     "read_volume",
+    "replay",
     "revoke",
     "search",
     "terms",
@@ -293,6 +302,43 @@ def read_points(path: str | Path, volume: Volume) -> PointSet:
     """
     admit(Services.open(), Path(path))
     return _points.read_points(Path(path), volume)
+
+
+def drafts() -> tuple[DraftInfo, ...]:
+    """Annotations that readers began on this machine, the newest first."""
+    return _drafting.drafts(Services.open())
+
+
+def replay(draft: DraftInfo | str | Path, *, anew: bool = False) -> Recovered:
+    """Rebuild a draft as it was at its last confirmed moment; nothing is written.
+
+    Parameters
+    ----------
+    draft : DraftInfo or path
+        As `drafts` lists it, or its folder.
+    anew : bool
+        From its first snapshot, edit by edit.
+    """
+    folder = draft.folder if isinstance(draft, DraftInfo) else draft
+    return _drafting.replay(folder, anew=anew)
+
+
+def make_queue(
+    source: str | Path | Sequence[Series],
+    *,
+    name: str = "",
+    blind: bool = False,
+    token: CancelToken | None = None,
+) -> Queue:
+    """Make a queue of cases to review from a search, a manifest, a table or rows."""
+    services = Services.open()
+    made, _ = _queues.make_queue(services, source, name=name, blind=blind, token=token)
+    return made
+
+
+def queues() -> tuple[Queue, ...]:
+    """Queues that are kept, the newest first."""
+    return _queues.queues(Services.open())[0]
 
 
 def node_table(

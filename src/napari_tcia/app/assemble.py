@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_tcia.app.search import as_issue
@@ -39,6 +39,8 @@ class Case:
         Known issues of the case, and annotations that could not be read.
     further : tuple of PointSet
         Points of other files beside it (a colleague's, a model's), by their names.
+    blind : bool
+        That what is known of its nodes was taken away on purpose.
     choices : Choices
         What it was read with.
     place : Path or None
@@ -56,6 +58,7 @@ class Case:
     choices: Choices = Choices()  # noqa: RUF009 - frozen
     place: Path | None = None
     further: tuple[PointSet, ...] = ()
+    blind: bool = False
 
     @property
     def provenances(self) -> tuple[Provenance, ...]:
@@ -65,6 +68,25 @@ class Case:
         parts += [self.points.provenance] if self.points else []
         parts += [points.provenance for points in (*self.candidates, *self.further)]
         return tuple(dict.fromkeys(parts))
+
+
+def blinded(case: Case) -> Case:
+    """The case without anything that would tell a reader where its nodes are.
+
+    No labels, points, candidates, rows, checks and known issues; what opens begins
+    in the middle.
+    """
+    return replace(
+        case,
+        labels=(),
+        points=None,
+        candidates=(),
+        further=(),
+        nodes=(),
+        checks=(),
+        issues=(),
+        blind=True,
+    )
 
 
 def first_index(case: Case) -> tuple[float, float, float]:

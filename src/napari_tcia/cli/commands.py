@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from napari_tcia import __version__
-from napari_tcia.cli import archive, cases, transfer, window
+from napari_tcia.cli import archive, cases, review, transfer, window
 from napari_tcia.cli.output import emit, failure, say
 from napari_tcia.errors import Cancelled, TciaError, UsageError
 
@@ -36,11 +36,13 @@ for command in (
     cases.nodes,
     cases.cite,
     cases.export,
+    review.drafts,
     window.demo,
     window.doctor,
 ):
     app.command()(command)
 app.add_typer(transfer.files, name="files")
+app.add_typer(review.queue, name="queue")
 app.command("open")(window.open_)
 app.command(cls=window.WithFaults)(window.serve)
 

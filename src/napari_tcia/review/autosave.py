@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from napari_tcia.errors import StorageError, TciaError
 from napari_tcia.review.draft import Captured, Draft
 from napari_tcia.review.log import now, pending
-from napari_tcia.review.state import after
+from napari_tcia.review.state import after as happened
+from napari_tcia.review.state import new_uid
 from napari_tcia.review.watched import Watched, take_touched, touch
 
 RETRY_SECONDS = 2.0
@@ -75,7 +76,7 @@ class Autosave:
     def record(self, kind: str, **parts: Any) -> None:
         """Write a record after all that was done before it; `state` has it at once."""
         parts = json.loads(json.dumps(parts))  # as it will be read
-        self.state = after(self.state, pending(kind, **parts))
+        self.state = happened(self.state, pending(kind, **parts))
         parts["utc"] = now()
         self._put(lambda: self.draft.record(kind, **parts))
 
@@ -115,6 +116,7 @@ class Autosave:
         try:
             one = self.draft.capture(_plain(self.labels), slices)
             if one is not None:
+                self._name(one)
                 self._put(lambda: self._write(one, cause))
         except BaseException:
             touch(self.labels, slices)
@@ -122,6 +124,13 @@ class Autosave:
         finally:
             self._captured.release()
         return one is not None
+
+    def _name(self, one: Captured) -> None:
+        """Give an identity to what was drawn under a value that nobody used yet."""
+        for value in one.delta.counts():
+            if value not in self.state.values:
+                after = {"value": value, "origin": "drawn"}
+                self.record("node", node=new_uid(), after=after)
 
     def _write(self, one: Captured, cause: str) -> None:
         self.draft.write(one, cause)

@@ -21,8 +21,8 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
-import socket
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -51,6 +51,7 @@ from napari_tcia.review.deltas import (
     decode_whole,
     encode,
     encode_whole,
+    fingerprint,
 )
 from napari_tcia.review.log import Log, Reading, Record, now, read_log
 from napari_tcia.review.state import ReviewState, after, folded
@@ -110,6 +111,11 @@ class Recovered:
     state: ReviewState
     records: tuple[Record, ...]
     issues: tuple[Issue, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the labels, as the log tells it."""
+        return fingerprint(self.labels)
 
     @property
     def saved(self) -> str:
@@ -576,7 +582,7 @@ def _require_same(found: DraftCase, case: DraftCase, folder: Path) -> None:
 
 
 def _me() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "process": os.getpid()}
+    return {"host": platform.node(), "process": os.getpid()}
 
 
 def _holder(place: Path) -> str:

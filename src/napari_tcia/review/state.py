@@ -6,6 +6,7 @@ and when they are replayed.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -113,6 +114,11 @@ class ReviewState:
     def next_value(self) -> int:
         """The label value that no node has or ever had."""
         return max(self.values, default=0) + 1
+
+
+def new_uid() -> str:
+    """Tracking UID for a node that nobody named before (DICOM PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
 
 
 _FIELDS = frozenset(one.name for one in fields(Judgement))

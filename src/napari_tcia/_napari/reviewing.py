@@ -1,0 +1,606 @@
+"""The review of the case that is looked at: decisions, its draft, and the way on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+
+from napari_tcia._napari import axes, view, walking
+from napari_tcia._napari import layers as case_layers
+from napari_tcia._napari.annotating import Annotation
+from napari_tcia._qt.review_panel import ReviewView
+from napari_tcia.app import drafting
+from napari_tcia.core.geometry import index_to_patient
+from napari_tcia.core.image import NodeRow, Segment
+from napari_tcia.core.model import Provenance
+from napari_tcia.errors import TciaError
+from napari_tcia.review.autosave import Autosave
+from napari_tcia.review.draft import Draft
+from napari_tcia.review.state import Judgement, ReviewState, new_uid
+from napari_tcia.review.watched import watched
+
+if TYPE_CHECKING:
+    from napari_tcia._napari.session import Session
+
+_TIME_SECONDS = 30.0
+"""How often the time spent is written down."""
+
+
+class Review(QObject):
+    """What the review tab works on.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    changed = Signal()
+    """Something that is shown."""
+    left = Signal(str, object, float, str)
+    """A case was left: how, reasons, seconds, notes."""
+    asked_comment = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self.saving: Autosave | None = None
+        self.annotation: Annotation | None = None
+        self.image: Any = None
+        self.problem = ""
+        self.place = ""
+        """"Case 3 of 12", where there is a queue."""
+        self._reader = ""
+        self._since = time.monotonic()
+        self._spent = 0.0
+        self._offer: tuple[Any, str] = (None, "")
+        session.layers_changed.connect(self._look)
+        session.node_chosen.connect(self._chosen)
+        session.axes_drawn.connect(self._axes)
+        session.station_named.connect(self._station)
+        viewer = session.viewer
+        if viewer is not None:
+            viewer.layers.selection.events.active.connect(self._look)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.finish)
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._tick)
+        self._clock.start()
+
+    # what there is
+
+    @property
+    def reader(self) -> str:
+        """Code of the reader, as it was used last."""
+        if not self._reader:
+            try:
+                self._reader = drafting.last_reader(self._session.services)
+            except TciaError:
+                self._reader = drafting.READER
+        return self._reader
+
+    def set_reader(self, name: str) -> None:
+        """Work under another code from now on; what was done stays where it is."""
+        try:
+            code = drafting.remember_reader(self._session.services, name)
+        except TciaError as error:
+            self.problem = str(error)
+            self.changed.emit()
+            return
+        if code != self.reader:
+            self.finish()
+            self._reader, self._offer = code, (None, "")
+        self.problem = ""
+        self._look()
+
+    @property
+    def draft(self) -> Draft | None:
+        """The draft that is open, None before anything was decided or drawn."""
+        return self.saving.draft if self.saving is not None else None
+
+    @property
+    def state(self) -> ReviewState:
+        """What was decided."""
+        return self.saving.state if self.saving is not None else ReviewState()
+
+    def rows(self) -> tuple[NodeRow, ...]:
+        """Nodes of the case, in the order of the table."""
+        return walking.rows(self._session)
+
+    def row(self) -> NodeRow | None:
+        """The node that is judged."""
+        chosen = self._session.chosen_node
+        return next((row for row in self.rows() if row.id == chosen), None)
+
+    def uid(self, row: NodeRow) -> str:
+        """Tracking UID of a node."""
+        ours = case_layers.metadata_of(self.image) or {} if self.image else {}
+        return drafting.node_uid(str(ours.get("series_uid", "")), row, self._segments())
+
+    def _segments(self) -> tuple[Segment, ...]:
+        for layer in self._session.of_volume(
+            self.image, self._session.ours("reference")
+        ):
+            listed = (case_layers.metadata_of(layer) or {}).get("segments", ())
+            known = {"value", "label", "tracking_uid"}
+            return tuple(
+                Segment(**{k: v for k, v in one.items() if k in known})
+                for one in listed
+            )
+        return ()
+
+    # beginning and ending
+
+    def begin(self) -> bool:
+        """Continue the reader's draft of this case, or begin it; whether it is open."""
+        self._look()
+        if self.saving is not None:
+            return not self.saving.draft.read_only
+        image = self._session.image()
+        if image is None:
+            return False
+        self.image = image
+        ours = case_layers.metadata_of(image) or {}
+        try:
+            case = drafting.case_of(
+                str(ours.get("case", "")),
+                Provenance.from_dict(ours),
+                np.asarray(ours["affine"], np.float64),
+                image.data.shape,
+            )
+            labels, nodes = self._start()
+            draft = drafting.begin(
+                self._session.services, case, self.reader, labels, nodes
+            )
+        except TciaError as error:
+            self.problem = str(error)
+            self.changed.emit()
+            return False
+        self.saving = Autosave(draft, watched(draft.labels))
+        self.problem = " ".join(drafting.doubts(draft))
+        self._since, self._spent = time.monotonic(), 0.0
+        self._restore()
+        self.changed.emit()
+        return not draft.read_only
+
+    def _start(self) -> tuple[Any, Mapping[int, str]]:
+        """What a new draft begins with: the nodes of the reference and who they are."""
+        found = self._session.of_volume(self.image, self._session.ours("reference"))
+        ours = [
+            layer
+            for layer in found
+            if layer.data.shape == self.image.data.shape
+            and (case_layers.metadata_of(layer) or {}).get("case")
+        ]
+        nodes = {
+            row.label: self.uid(row)
+            for row in self.rows()
+            if row.label is not None and row.piece == 1
+        }
+        labels = np.asarray(ours[0].data) if ours else None
+        if labels is not None:
+            for value in np.unique(labels[labels > 0]).tolist():
+                nodes.setdefault(int(value), new_uid())
+        return labels, nodes if labels is not None else {}
+
+    def _restore(self) -> None:
+        """Show again what was said of the nodes before."""
+        ours = self.image.metadata[case_layers.KEY]
+        stations = ours.setdefault(case_layers.STATIONS, {})
+        drawn = ours.setdefault(axes.DRAWN, {})
+        for row in self.rows():
+            one = self.state.judgement(self.uid(row))
+            if one.station:
+                stations[row.id] = one.station
+            if one.axes:
+                drawn[row.id] = [[list(end) for end in line] for line in one.axes]
+        self._session.nodes_changed.emit()
+
+    def annotate(self) -> Annotation | None:
+        """Show the working copy, to be painted on."""
+        if not self.begin() and self.draft is None:
+            return None
+        if self.annotation is not None or self.saving is None:
+            return self.annotation
+        self.annotation = Annotation(
+            self._session, self.image, self.saving, self.saving.draft.reader
+        )
+        row = self.row()
+        if row is not None and row.label is not None:
+            self.annotation.choose(row.label)
+        self.annotation.use("disc")
+        self.changed.emit()
+        return self.annotation
+
+    def finish(self) -> bool:
+        """Write everything and let the case go; whether all of it is on the disk."""
+        saving, annotation = self.saving, self.annotation
+        self.saving = self.annotation = None
+        whole = True
+        if saving is not None:
+            self._spend(saving, all_of_it=True)
+            if annotation is not None:
+                annotation.end()
+            whole = saving.close()
+            saving.draft.close()
+            if not whole and saving.error is not None:
+                self.problem = f"Not all was saved: {saving.error}"
+        viewer = self._session.viewer
+        if annotation is not None and viewer is not None:
+            with contextlib.suppress(ValueError, RuntimeError):
+                if annotation.layer in viewer.layers:
+                    viewer.layers.remove(annotation.layer)
+        return whole
+
+    def _look(self, event: Any = None) -> None:
+        """Follow what is looked at: another case, or none."""
+        image = self._session.image()
+        gone = self.image is not None and self.image not in self._images()
+        work = self.annotation
+        viewer = self._session.viewer
+        if gone:
+            self.finish()
+            self.image = None
+        elif (
+            work is not None and viewer is not None and work.layer not in viewer.layers
+        ):
+            # Somebody took the layer away: nothing of it is lost.
+            self.finish()
+        if image is not None and image is not self.image:
+            other = self._volume(image) != self._volume(self.image)
+            if other and self.saving is not None:
+                self.finish()
+            if other or self.image is None:
+                self._session.chosen_node = 0
+            self.image = image
+        self._offer_draft()
+        self.changed.emit()
+
+    def _images(self) -> list[Any]:
+        return self._session.ours("image")
+
+    def _volume(self, image: Any) -> str:
+        ours = case_layers.metadata_of(image) if image is not None else None
+        return str((ours or {}).get("volume", ""))
+
+    def _offer_draft(self) -> None:
+        """Look, once per case, for what this reader did before."""
+        series = self._volume(self.image)
+        if self._offer[0] == (series, self.reader):
+            return
+        words = ""
+        with contextlib.suppress(TciaError, OSError):
+            found = drafting.drafts(self._session.services, series)
+            for info in found:
+                if series and info.reader == self.reader:
+                    words = _about(info)
+        self._offer = ((series, self.reader), words)
+
+    # what a reader says
+
+    def decide(self, decision: str) -> None:
+        """Note a decision on the node, and go to the next that has none."""
+        row = self.row()
+        if row is None:
+            walking.step(self._session, 1)
+            row = self.row()
+        if row is None or not self.begin():
+            return
+        self.say("decision", decision)
+        self._next(row)
+
+    def _next(self, row: NodeRow) -> None:
+        rows = self.rows()
+        at = [one.id for one in rows].index(row.id)
+        for one in (*rows[at + 1 :], *rows[:at]):
+            if not self.state.judgement(self.uid(one)).decision:
+                walking.choose(self._session, one)
+                return
+
+    def say(self, field: str, value: Any) -> None:
+        """Note one thing about the node."""
+        row = self.row()
+        if row is None or not self.begin() or self.saving is None:
+            return
+        uid = self.uid(row)
+        before = getattr(self.state.judgement(uid), field)
+        if before == value:
+            return
+        if uid not in self.state.origins:
+            kind = "point" if row.label is None else "reference"
+            self.saving.record("node", node=uid, after={"value": None, "origin": kind})
+        self._note(uid, field, before, value)
+        if self.annotation is not None:
+            self.annotation.did(
+                lambda: self._note(uid, field, value, before),
+                lambda: self._note(uid, field, before, value),
+            )
+
+    def _note(self, uid: str, field: str, before: Any, value: Any) -> None:
+        if self.saving is None:
+            return
+        self.saving.record(
+            "decision", node=uid, before={field: before}, after={field: value}
+        )
+        if field in ("station", "axes"):
+            for row in self.rows():
+                if self.uid(row) == uid:
+                    self._show(row, field, value)
+        self.changed.emit()
+
+    def _show(self, row: NodeRow, field: str, value: Any) -> None:
+        ours = self.image.metadata[case_layers.KEY]
+        if field == "station":
+            ours.setdefault(case_layers.STATIONS, {})[row.id] = value
+        elif value:
+            lines = [[list(end) for end in line] for line in value]
+            ours.setdefault(axes.DRAWN, {})[row.id] = lines
+        else:
+            ours.setdefault(axes.DRAWN, {}).pop(row.id, None)
+        if field == "axes" and self._session.chosen_node == row.id:
+            axes.show(self._session, row)
+        self._session.nodes_changed.emit()
+
+    def _station(self, node: int, name: str) -> None:
+        self._of_table(node, "station", name)
+
+    def _axes(self, node: int, lines: Any) -> None:
+        if self.annotation is not None and self.annotation._replaying:
+            return
+        ends = [[[float(n) for n in end] for end in line] for line in lines]
+        self._of_table(node, "axes", tuple(tuple(map(tuple, line)) for line in ends))
+
+    def _of_table(self, node: int, field: str, value: Any) -> None:
+        if node == self._session.chosen_node:
+            self.say(field, value)
+
+    def missed(self) -> None:
+        """Note that a node is missing where the picture is."""
+        image, viewer = self._session.image(), self._session.viewer
+        if image is None or viewer is None or not self.begin() or self.saving is None:
+            return
+        place = viewer.dims.point
+        if viewer.mouse_over_canvas:
+            place = viewer.cursor.position
+        index = [float(n) for n in image.world_to_data(place)]
+        size = np.asarray(image.data.shape) - 1
+        index = np.clip(index, 0, size).tolist()
+        ours = case_layers.metadata_of(image) or {}
+        affine = np.asarray(ours["affine"], np.float64)
+        point = index_to_patient(affine, [index])[0].tolist()
+        self.saving.record(
+            "finding",
+            node=new_uid(),
+            after={"index": index, "point_lps": [round(v, 3) for v in point]},
+        )
+        self.changed.emit()
+
+    def forget(self, uid: str) -> None:
+        """Take a finding back."""
+        found = next((one for one in self.state.findings if one.uid == uid), None)
+        if found is not None and self.saving is not None:
+            before = {"index": found.index, "point_lps": found.point_lps}
+            self.saving.record("finding", node=uid, before=before, after=None)
+            self.changed.emit()
+
+    def go_to(self, uid: str) -> None:
+        """Show the place of a finding."""
+        image, viewer = self._session.image(), self._session.viewer
+        for one in self.state.findings:
+            if one.uid == uid and image is not None and viewer is not None:
+                world = image.data_to_world(one.index)
+                view.jump(viewer, tuple(np.asarray(world, float)), walking.ZOOM)
+
+    def note(self, text: str) -> None:
+        """Keep notes on the case."""
+        if text != self.state.notes and self.begin() and self.saving is not None:
+            self.saving.record("notes", before=self.state.notes, after=text)
+            self.changed.emit()
+
+    def leave(self, how: str, reasons: Sequence[str] = ()) -> None:
+        """Leave the case, and go on to the next where there is a queue."""
+        if not self.begin() or self.saving is None:
+            return
+        self.saving.tick()
+        self._spend(self.saving, all_of_it=True)
+        self.saving.record(
+            "exit", before=self.state.exit, after=how, reasons=list(reasons)
+        )
+        seconds, notes = self.state.seconds, self.state.notes
+        if not self.saving.flush():
+            self.problem = str(self.saving.error or "Not all is saved yet.")
+            self.changed.emit()
+            return  # nobody goes on while something is not on the disk
+        self.changed.emit()
+        self.left.emit(how, tuple(reasons), seconds, notes)
+
+    def save_copy(self, path: Path) -> None:
+        """Write the nodes where a person wants them; earlier versions stay."""
+        if self.saving is None or self.image is None:
+            return
+        self.saving.look_through()
+        ours = case_layers.metadata_of(self.image) or {}
+        volume = drafting.grid_of(
+            self.image.data.shape,
+            ours["affine"],
+            str(ours["verdict"]),
+            Provenance.from_dict(ours),
+        )
+        name = f"nodes of {ours.get('case', '')}, reader {self.reader}"
+        try:
+            files = drafting.save_copy(
+                path, np.asarray(self.saving.labels), self.state, volume, name
+            )
+        except TciaError as error:
+            self.problem = str(error)
+        else:
+            self.problem = ""
+            self.saving.record("saved", after=[file.name for file in files])
+        self.changed.emit()
+
+    def show_others(self) -> None:
+        """Lay what other readers drew beside the own, as outlines that are locked."""
+        image, viewer = self._session.image(), self._session.viewer
+        if image is None or viewer is None:
+            return
+        ours = case_layers.metadata_of(image) or {}
+        try:
+            case = drafting.case_of(
+                "",
+                Provenance.from_dict(ours),
+                np.asarray(ours["affine"], np.float64),
+                image.data.shape,
+            )
+            found = drafting.other_readers(self._session.services, case, self.reader)
+        except TciaError as error:
+            found = ()
+            self._session.tell([str(error)])
+        there = {layer.name for layer in viewer.layers}
+        new = [one for one in found if f"Nodes of {one.reader}" not in there]
+        if not found:
+            self._session.tell(["No other reader has drawn on these images here."])
+        for one in new:
+            add_reader(viewer, image, one)
+
+    # time, and what is shown
+
+    def _chosen(self, node: int) -> None:
+        row = self.row()
+        if self.annotation is not None and row is not None and row.label is not None:
+            self.annotation.choose(row.label)
+        self.changed.emit()
+
+    def _tick(self) -> None:
+        saving = self.saving
+        if saving is not None:
+            self._spend(saving)
+            if saving.error is not None:
+                self.problem = f"Not saved yet: {saving.error}"
+            elif self.problem.startswith("Not saved yet"):
+                self.problem = ""
+            self.changed.emit()
+
+    def _spend(self, saving: Autosave, all_of_it: bool = False) -> None:
+        """Count the time while the window is in use."""
+        now = time.monotonic()
+        window = self._session.window()
+        if window is None or window.isActiveWindow():
+            self._spent += min(now - self._since, 5.0)
+        self._since = now
+        enough = self._spent >= _TIME_SECONDS or (all_of_it and self._spent >= 0.1)
+        if enough and not saving.draft.read_only:
+            saving.record("time", after=round(self._spent, 1))
+            self._spent = 0.0
+
+    def view(self) -> ReviewView:
+        """What the panel shows."""
+        image = self._session.image()
+        ours = (case_layers.metadata_of(image) or {}) if image is not None else {}
+        rows, row, state = self.rows(), self.row(), self.state
+        blind = bool(ours.get("blind"))
+        saving = self.saving
+        decided = sum(bool(state.judgement(self.uid(one)).decision) for one in rows)
+        position = ""
+        if row is not None and not blind:
+            position = f"node {[r.id for r in rows].index(row.id) + 1} of {len(rows)}"
+        return ReviewView(
+            case=str(ours.get("case", "")) if image is not None else "",
+            place=self.place,
+            node=_words(row) if row is not None else "",
+            position=position,
+            judgement=state.judgement(self.uid(row))
+            if row is not None
+            else Judgement(),
+            decided=decided,
+            total=len(rows),
+            findings=state.findings,
+            notes=state.notes,
+            exit=state.exit,
+            started=saving is not None,
+            drawing=self.annotation is not None,
+            read_only=saving is not None and saving.draft.read_only,
+            offer=self._offer[1] if saving is None and image is not None else "",
+            saved=_saved(saving),
+            problem=self.problem,
+            seconds=state.seconds + self._spent,
+            queued=bool(self.place),
+            blind=blind or self._session.blind,
+        )
+
+
+def add_reader(viewer: Any, image: Any, one: Any) -> Any:
+    """Show what another reader drew, locked."""
+    from napari.layers import Labels
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    from napari_tcia.core.colours import COLOURS
+
+    ours = case_layers.metadata_of(image) or {}
+    active = viewer.layers.selection.active
+    layer = Labels(
+        one.labels,
+        name=f"Nodes of {one.reader}",
+        scale=image.scale,
+        translate=image.translate,
+        affine=image.affine,
+        units=image.units,
+        axis_labels=image.axis_labels,
+        colormap=CyclicLabelColormap(colors=["transparent", *COLOURS]),
+        metadata={
+            case_layers.KEY: {
+                **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
+                "role": case_layers.READER,
+                "case": ours.get("case", ""),
+                "volume": ours.get("volume", ""),
+                "reader": one.reader,
+                case_layers.CHANGED: {"by": one.reader, "on": one.saved[:10]},
+            }
+        },
+    )
+    layer.contour = 1
+    viewer.layers.append(layer)
+    layer.editable = False
+    viewer.layers.selection.active = active
+    return layer
+
+
+def _words(row: NodeRow) -> str:
+    parts = [f"Node {row.id}"]
+    if row.short_axis_mm is not None and row.long_axis_mm is not None:
+        parts.append(f"{row.short_axis_mm:.1f} \u00d7 {row.long_axis_mm:.1f} mm")
+    if row.size_class:
+        parts.append(row.size_class.replace(">=", "\u2265"))
+    if row.k >= 0:
+        parts.append(f"image {row.k + 1}")
+    return "   ".join(parts)
+
+
+def _saved(saving: Autosave | None) -> str:
+    if saving is None or saving.draft.read_only:
+        return ""
+    if saving.error is not None or saving.waiting > 3:
+        return f"{saving.waiting} steps are not saved yet"
+    seconds = int(saving.seconds)
+    if seconds < 60:
+        return f"Saved {seconds} s ago" if seconds else "Saved just now"
+    return f"Saved {seconds // 60} min ago"
+
+
+def _about(info: Any) -> str:
+    parts = [f"Your annotation of {info.saved[:16].replace('T', ' ')} UTC is here"]
+    if info.decided:
+        parts.append(f"{info.decided} decided")
+    if info.edits:
+        parts.append(f"{info.edits} edits")
+    if info.unfinished:
+        parts.append("its last session ended early; nothing confirmed is lost")
+    if info.problem:
+        return str(info.problem)
+    return ", ".join(parts) + "."

@@ -1,0 +1,578 @@
+"""Judge node by node: what is decided, what comes next, and that it is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QFlowLayout
+
+from napari_tcia._qt.style import (
+    CHIP,
+    CLINICAL,
+    MARGIN,
+    QUIET,
+    SPACING,
+    Note,
+    described,
+    fill_height,
+    primary,
+    secondary,
+)
+from napari_tcia._qt.tool_panel import ToolPanel
+from napari_tcia.nodes.stations import STATIONS
+from napari_tcia.review.state import (
+    CASE_REASONS,
+    CONFIDENCES,
+    REASONS,
+    Finding,
+    Judgement,
+)
+
+_MARKS = {"accept": "\u2713", "reject": "\u2717", "unsure": "?"}
+_COLOURS = {"accept": "#1d7a46", "reject": "#b3261e", "unsure": "#8f5a00"}
+DECIDE = {
+    "accept": ("Accept", "F2", "A node, drawn well enough; goes to the next"),
+    "reject": ("Reject", "F3", "No node, or not as it is drawn; goes to the next"),
+    "unsure": ("Unsure", "F4", "Somebody else should look; goes to the next"),
+}
+LEAVE = {
+    "done": ("Save && next", "F7", "Everything is saved already; on to the next case"),
+    "skipped": ("Skip", "F8", "Leave the case for later"),
+    "rejected": ("Reject case", "Shift+F8", "With the reasons that you choose"),
+    "escalated": ("Escalate", "Shift+F7", "Somebody else has to look at this case"),
+}
+COMMENT_KEY, MISSED_KEY, ANNOTATE_KEY = "F5", "F6", "F9"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewView:
+    """What the panel shows.
+
+    Attributes
+    ----------
+    case : str
+        What the case is called; empty when none is open.
+    place : str
+        "Case 3 of 12", empty without a queue.
+    node : str
+        Words for the node that is judged; empty when there is none.
+    position : str
+        "node 4 of 9"; empty in blind mode.
+    judgement : Judgement
+        Of that node.
+    decided, total : int
+        Nodes with a decision, and all.
+    findings : tuple of Finding
+    notes : str
+    exit : str
+    started : bool
+        Whether a draft of this reader is open.
+    drawing : bool
+        Whether the working copy is shown.
+    offer : str
+        What of this reader lies here from before; empty for nothing.
+    saved : str
+        "Saved 2 s ago"; empty while nothing was begun.
+    problem : str
+        Why something is not saved, or cannot be changed.
+    seconds : float
+        Time on this case.
+    queued : bool
+    blind : bool
+    """
+
+    case: str = ""
+    place: str = ""
+    node: str = ""
+    position: str = ""
+    judgement: Judgement = field(default_factory=Judgement)
+    decided: int = 0
+    total: int = 0
+    findings: tuple[Finding, ...] = ()
+    notes: str = ""
+    exit: str = ""
+    started: bool = False
+    drawing: bool = False
+    read_only: bool = False
+    offer: str = ""
+    saved: str = ""
+    problem: str = ""
+    seconds: float = 0.0
+    queued: bool = False
+    blind: bool = False
+
+
+class ReviewPanel(QWidget):
+    """The review tab; emits what a reader wants, and shows a `ReviewView`."""
+
+    decided = Signal(str)
+    """One of accept, reject, unsure."""
+    said = Signal(str, object)
+    """Field of the node's judgement, and its value."""
+    noted = Signal(str)
+    missed = Signal()
+    forgotten = Signal(str)
+    """UID of a finding that is taken back."""
+    shown = Signal(str)
+    """UID of a finding to go to."""
+    left = Signal(str, object)
+    """How the case is left, and the reasons."""
+    annotate = Signal()
+    save_wanted = Signal()
+    reader_changed = Signal(str)
+    blind_changed = Signal(bool)
+    compare_wanted = Signal()
+    recover_wanted = Signal(str)
+    """SeriesInstanceUID of a case whose draft is to be continued."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = ReviewView()
+        self._filling = False
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.setSpacing(SPACING)
+        layout.addLayout(self._top())
+        self.heading = Note(meaning="plain")
+        self.problem = Note(meaning="warn")
+        layout.addWidget(self.heading)
+        layout.addWidget(self.problem)
+        self.empty = Note(
+            "Open a case to review it: decide node by node, or draw nodes of your own."
+        )
+        layout.addWidget(self.empty)
+        self.unfinished = QWidget()
+        QVBoxLayout(self.unfinished).setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.unfinished)
+        self.body = QWidget()
+        body = QVBoxLayout(self.body)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.setSpacing(SPACING)
+        self._node_part(body)
+        self._drawing_part(body)
+        self._case_part(body)
+        layout.addWidget(self.body)
+        layout.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(page)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll, 1)
+        outer.addWidget(self._exits())
+        self.saved = Note(meaning="good")
+        self.saved.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        outer.addWidget(self.saved)
+        outer.addWidget(self._hint())
+        self.setMinimumWidth(380)
+        fill_height(self)
+        self._keys()
+        self.show_view(ReviewView())
+
+    # what it is made of
+
+    def _top(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.place = Note(meaning="muted")
+        self.place.setWordWrap(False)
+        self.reader = QLineEdit()
+        self.reader.setMaxLength(64)
+        self.reader.setMaximumWidth(80)
+        described(
+            self.reader,
+            "Reader code",
+            "Under which your work is kept; not the name that accepted the terms",
+        )
+        self.reader.editingFinished.connect(self._reader)
+        self.blind = QCheckBox("Blind")
+        described(
+            self.blind,
+            "Blind reading",
+            "Cases that open next show no reference, no counts and no hints",
+        )
+        self.blind.toggled.connect(self._when_user(self.blind_changed.emit))
+        label = Note("Reader")
+        label.setWordWrap(False)
+        row.addWidget(self.place, 1)
+        row.addWidget(self.blind)
+        row.addWidget(label)
+        row.addWidget(self.reader)
+        return row
+
+    def _node_part(self, body: QVBoxLayout) -> None:
+        self.node = Note(meaning="plain")
+        body.addWidget(self.node)
+        row = QHBoxLayout()
+        row.setSpacing(SPACING)
+        self.decide: dict[str, QPushButton] = {}
+        for code, (title, key, tip) in DECIDE.items():
+            button = QPushButton(f"{_MARKS[code]} {title}\n{key}")
+            button.setCheckable(True)
+            button.setMinimumHeight(44)
+            _narrow(button)
+            described(button, title, f"{tip} ({key})")
+            button.clicked.connect(partial(self._decide, code))
+            self.decide[code] = button
+            row.addWidget(button, 1)
+        body.addLayout(row)
+        self.reasons_row = QWidget()
+        flow = QFlowLayout(self.reasons_row)
+        flow.setContentsMargins(0, 0, 0, 0)
+        self.reasons: dict[str, QPushButton] = {}
+        for reason in REASONS:
+            chip = QPushButton(reason)
+            chip.setCheckable(True)
+            chip.setStyleSheet(_TOGGLE)
+            described(chip, f"Reason: {reason}", "Why it is not what it was said to be")
+            chip.clicked.connect(self._reasons)
+            self.reasons[reason] = chip
+            flow.addWidget(chip)
+        body.addWidget(self.reasons_row)
+        self.comment = QLineEdit()
+        self.comment.setPlaceholderText(f"Comment on this node ({COMMENT_KEY})")
+        described(
+            self.comment, "Comment on this node", f"({COMMENT_KEY}) Enter keeps it"
+        )
+        self.comment.returnPressed.connect(self._comment)
+        self.comment.editingFinished.connect(self._comment)
+        body.addWidget(self.comment)
+        row = QHBoxLayout()
+        self.station = _choice("Station", [("no station", "")])
+        for one in STATIONS:
+            self.station.addItem(one.title, one.name)
+        self.station.activated.connect(
+            lambda n: self.said.emit("station", self.station.itemData(n))
+        )
+        words = [(f"{c} confidence" if c else "confidence", c) for c in CONFIDENCES]
+        self.confidence = _choice("Confidence", words)
+        self.confidence.activated.connect(
+            lambda n: self.said.emit("confidence", self.confidence.itemData(n))
+        )
+        row.addWidget(self.station, 1)
+        row.addWidget(self.confidence)
+        body.addLayout(row)
+
+    def _drawing_part(self, body: QVBoxLayout) -> None:
+        row = QHBoxLayout()
+        self.start_button = primary(QPushButton("Start my annotation"))
+        self.start_button.clicked.connect(self.annotate.emit)
+        self.missed_button = QPushButton(f"Missed here  {MISSED_KEY}")
+        secondary(self.missed_button)
+        described(
+            self.missed_button,
+            "Missed node here",
+            f"Note a node that the reference does not name, where the picture is "
+            f"({MISSED_KEY})",
+        )
+        self.missed_button.clicked.connect(self.missed.emit)
+        row.addWidget(self.start_button)
+        row.addWidget(self.missed_button)
+        row.addStretch()
+        body.addLayout(row)
+        self.offer = Note(meaning="muted")
+        body.addWidget(self.offer)
+        self.findings = QWidget()
+        found = QFlowLayout(self.findings)
+        found.setContentsMargins(0, 0, 0, 0)
+        body.addWidget(self.findings)
+        self.tools = ToolPanel()
+        body.addWidget(self.tools)
+
+    def _case_part(self, body: QVBoxLayout) -> None:
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(True)
+        self.progress.setMaximumHeight(16)
+        described(self.progress, "Progress", "Nodes of this case with a decision")
+        body.addWidget(self.progress)
+        self.notes = QPlainTextEdit()
+        self.notes.setPlaceholderText("Notes on the case")
+        self.notes.setTabChangesFocus(True)
+        self.notes.setMaximumHeight(40)
+        described(self.notes, "Notes on the case")
+        self.notes.focusOutEvent = self._notes_left  # type: ignore[method-assign]
+        body.addWidget(self.notes)
+        row = QHBoxLayout()
+        self.save_button = QPushButton("Save a copy \u2026")
+        self.save_button.setStyleSheet(QUIET)
+        described(
+            self.save_button,
+            "Save a copy",
+            "Write your nodes as NIfTI where you want; earlier versions stay beside it",
+        )
+        self.save_button.clicked.connect(self.save_wanted.emit)
+        self.compare_button = QPushButton("Other readers")
+        self.compare_button.setStyleSheet(QUIET)
+        described(
+            self.compare_button,
+            "Show other readers",
+            "What others drew on the same images, side by side with yours",
+        )
+        self.compare_button.clicked.connect(self.compare_wanted.emit)
+        row.addWidget(self.save_button)
+        row.addWidget(self.compare_button)
+        row.addStretch()
+        body.addLayout(row)
+
+    def _exits(self) -> QWidget:
+        """How a case is left; always in sight."""
+        exits = self.exits = QWidget()
+        row = QHBoxLayout(exits)
+        row.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        row.setSpacing(SPACING // 2)
+        self.leave: dict[str, QPushButton] = {}
+        for code, (title, key, tip) in LEAVE.items():
+            button = QPushButton(f"{title}\n{key.replace('+', ' + ')}")
+            described(button, title.replace("&&", "&"), f"{tip} ({key})")
+            button.setStyleSheet(_BOX)
+            _narrow(button)
+            button.clicked.connect(partial(self._leave, code))
+            self.leave[code] = button
+            row.addWidget(button, 1)
+        return exits
+
+    def _hint(self) -> Note:
+        hint = Note(CLINICAL, size=11)
+        hint.setContentsMargins(MARGIN, 0, MARGIN, SPACING)
+        return hint
+
+    def _keys(self) -> None:
+        """The same keys while the focus is in the panel."""
+        for code, (_, key, _) in DECIDE.items():
+            self._key(key, partial(self._decide, code))
+        for code, (_, key, _) in LEAVE.items():
+            self._key(key, partial(self._leave, code))
+        self._key(COMMENT_KEY, self.write_comment)
+        self._key(MISSED_KEY, self.missed.emit)
+        self._key(ANNOTATE_KEY, self.annotate.emit)
+
+    def _key(self, key: str, action: Callable[[], object]) -> None:
+        shortcut = QShortcut(QKeySequence(key), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(action)
+
+    # what a reader does
+
+    def write_comment(self) -> None:
+        """Put the cursor where a comment on the node is typed."""
+        if self.comment.isEnabled():
+            self.comment.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            self.comment.selectAll()
+
+    def keep_typed(self) -> None:
+        """Hand over what is typed and not confirmed yet."""
+        self._comment()
+        self._notes()
+
+    def _decide(self, code: str, _checked: bool = False) -> None:
+        if self.decide[code].isEnabled():
+            self._comment()
+            self.decided.emit(code)
+
+    def _leave(self, code: str, _checked: bool = False) -> None:
+        if not self.leave[code].isEnabled():
+            return
+        self.keep_typed()
+        if code != "rejected":
+            self.left.emit(code, ())
+            return
+        menu = QMenu(self)
+        menu.setAccessibleName("Why the case is rejected")
+        for reason in CASE_REASONS:
+            action = menu.addAction(reason)
+            action.triggered.connect(partial(self.left.emit, code, (reason,)))
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        button = self.leave[code]
+        menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+        menu.setActiveAction(menu.actions()[0])
+
+    def _comment(self) -> None:
+        text = self.comment.text().strip()
+        if self.comment.isEnabled() and text != self.view.judgement.comment:
+            self.said.emit("comment", text)
+
+    def _reasons(self) -> None:
+        chosen = tuple(name for name, chip in self.reasons.items() if chip.isChecked())
+        self.said.emit("reasons", chosen)
+
+    def _notes_left(self, event: object) -> None:
+        QPlainTextEdit.focusOutEvent(self.notes, event)  # type: ignore[arg-type]
+        self._notes()
+
+    def _notes(self) -> None:
+        text = self.notes.toPlainText().strip()
+        if self.view.case and text != self.view.notes:
+            self.noted.emit(text)
+
+    def _reader(self) -> None:
+        if self.reader.isModified():
+            self.reader.setModified(False)
+            self.reader_changed.emit(self.reader.text())
+
+    def _when_user(self, then: Callable[[bool], object]) -> Callable[[bool], None]:
+        def toggled(value: bool) -> None:
+            if not self._filling:
+                then(value)
+
+        return toggled
+
+    # what is shown
+
+    def show_view(self, view: ReviewView) -> None:
+        """Show `view`; what is being typed stays."""
+        before, self.view = self.view, view
+        self._filling = True
+        self.place.setText(view.place or ("Review" if view.case else ""))
+        self.blind.setChecked(view.blind)
+        parts = [view.case, view.position]
+        self.heading.say(" \u2013 ".join(filter(None, parts)))
+        self.problem.say(view.problem)
+        self.empty.setVisible(not view.case)
+        self.body.setVisible(bool(view.case))
+        self.exits.setVisible(bool(view.case))
+        self.unfinished.setVisible(not view.case)
+        self._show_node(view, before)
+        label = "Continue my annotation" if view.offer else "Start my annotation"
+        self.start_button.setText(f"{label}  {ANNOTATE_KEY}")
+        described(
+            self.start_button,
+            label,
+            "A working copy of the nodes that you can paint on; the reference stays "
+            f"as it is ({ANNOTATE_KEY})",
+        )
+        self.start_button.setVisible(not view.drawing)
+        self.start_button.setFixedWidth(self.start_button.sizeHint().width())
+        self.start_button.setEnabled(not view.read_only)
+        self.missed_button.setEnabled(not view.read_only)
+        self.offer.say(view.offer)
+        self.tools.setVisible(view.drawing)
+        self._show_findings(view.findings)
+        self.progress.setMaximum(max(view.total, 1))
+        self.progress.setValue(view.decided)
+        minutes, seconds = divmod(int(view.seconds), 60)
+        done = f"{view.decided} of {view.total} decided" if not view.blind else "blind"
+        self.progress.setFormat(f"{done}  \u00b7  {minutes}:{seconds:02d}")
+        typing = self.notes.hasFocus() and view.case == before.case
+        if (view.notes, view.case) != (before.notes, before.case) and not typing:
+            self.notes.setPlainText(view.notes)
+        for code, button in self.leave.items():
+            button.setEnabled(not view.read_only)
+            button.setProperty("chosen", view.exit == code)
+            button.setStyleSheet(_CHOSEN if view.exit == code else _BOX)
+        self.leave["done"].setText(
+            f"{'Save && next' if view.queued else 'Done'}\n{LEAVE['done'][1]}"
+        )
+        self.save_button.setEnabled(view.started)
+        self.saved.say(view.saved, "warn" if view.problem else "good")
+        self._filling = False
+
+    def show_unfinished(self, drafts: Sequence[tuple[str, str]]) -> None:
+        """Offer drafts from before: words, and the SeriesInstanceUID of each."""
+        layout = self.unfinished.layout()
+        assert layout is not None
+        while layout.count():
+            item = layout.takeAt(0)
+            if item is not None and item.widget() is not None:
+                item.widget().deleteLater()
+        for words, series_uid in drafts:
+            button = QPushButton(words)
+            button.setStyleSheet(_BOX)
+            described(button, words, "Open its images, and go on where it ended")
+            button.clicked.connect(partial(self.recover_wanted.emit, series_uid))
+            layout.addWidget(button)
+
+    def _show_node(self, view: ReviewView, before: ReviewView) -> None:
+        one = view.judgement
+        self.node.say(view.node or ("Choose a node (N)" if view.total else ""))
+        can = bool(view.node) and not view.read_only
+        for code, button in self.decide.items():
+            button.setEnabled(can)
+            button.setChecked(one.decision == code)
+            colour = _COLOURS[code]
+            button.setStyleSheet(_BOX + _DECIDED.format(colour))
+        for name, chip in self.reasons.items():
+            chip.setEnabled(can)
+            chip.setChecked(name in one.reasons)
+        for widget in (self.comment, self.station, self.confidence):
+            widget.setEnabled(can)
+        same = view.node == before.node and one.comment == before.judgement.comment
+        if not (same and self.comment.hasFocus()):
+            self.comment.setText(one.comment)
+        self.station.setCurrentIndex(max(0, self.station.findData(one.station)))
+        at = self.confidence.findData(one.confidence)
+        self.confidence.setCurrentIndex(max(0, at))
+
+    def _show_findings(self, findings: Sequence[Finding]) -> None:
+        layout = self.findings.layout()
+        assert layout is not None
+        if [one.uid for one in findings] == getattr(self, "_found", None):
+            return
+        self._found = [one.uid for one in findings]
+        while layout.count():
+            item = layout.takeAt(0)
+            if item is not None and item.widget() is not None:
+                item.widget().deleteLater()
+        for number, one in enumerate(findings, start=1):
+            chip = QPushButton(f"missed {number}, image {round(one.index[0]) + 1}")
+            chip.setStyleSheet(CHIP)
+            menu = QMenu(chip)
+            menu.setAccessibleName(f"Finding {number}")
+            menu.addAction("Show").triggered.connect(partial(self.shown.emit, one.uid))
+            take_back = menu.addAction("Take back")
+            take_back.triggered.connect(partial(self.forgotten.emit, one.uid))
+            chip.setMenu(menu)
+            described(chip, f"Finding {number}", "A node that the reference lacks")
+            layout.addWidget(chip)
+        self.findings.setVisible(bool(findings))
+
+
+_BOX = (
+    "QPushButton { border: 1px solid rgba(128,128,128,150); border-radius: 4px;"
+    " padding: 4px 2px; background: transparent; }"
+    "QPushButton:hover, QPushButton:focus { border-color: #2f7de1; }"
+    "QPushButton:disabled { color: rgba(128,128,128,160); }"
+)
+_CHOSEN = _BOX + "QPushButton { background: rgba(47,125,225,90); }"
+_DECIDED = "QPushButton:checked {{ background: {}; color: white; }}"
+_TOGGLE = (
+    CHIP + "QPushButton:checked { background: rgba(47,125,225,170); color: white; }"
+)
+
+
+def _narrow(widget: QWidget) -> None:
+    """Let a row share its width evenly, however long the words are."""
+    policy = QSizePolicy.Policy
+    widget.setSizePolicy(policy.Ignored, policy.Preferred)
+
+
+def _choice(name: str, entries: Iterable[tuple[str, str]]) -> QComboBox:
+    box = QComboBox()
+    box.setMinimumContentsLength(8)
+    adjust = QComboBox.SizeAdjustPolicy
+    box.setSizeAdjustPolicy(adjust.AdjustToMinimumContentsLengthWithIcon)
+    for words, value in entries:
+        box.addItem(words, value)
+    described(box, name)
+    box.view().setAccessibleName(name)
+    return box
