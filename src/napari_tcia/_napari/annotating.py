@@ -78,7 +78,7 @@ class Annotation(QObject):
             ("Enter", self.keep),
             ("Escape", self.discard),
         ):
-            self.layer.bind_key(key, partial(_press, action), overwrite=True)
+            self.layer.bind_key(key, _press(action), overwrite=True)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self.saving.tick)
@@ -180,7 +180,8 @@ class Annotation(QObject):
                 interpolate(labels, value, self.spacing, axis=axis[0] if axis else 0)
             ]
         elif action == "smooth":
-            changes = smooth(labels, value, self.spacing)
+            sigma = max(1.0, min(self.spacing))  # below a pixel nothing is smoothed
+            changes = smooth(labels, value, self.spacing, sigma_mm=sigma)
         elif action == "holes":
             changes = [fill_holes(labels, value, self.spacing)]
         elif action == "largest":
@@ -464,8 +465,11 @@ class Annotation(QObject):
         return self.saving.flush()
 
 
-def _press(action: Callable[[], object], layer: Any) -> None:
-    action()
+def _press(action: Callable[[], object]) -> Callable[[Any], None]:
+    def pressed(layer: Any) -> None:  # napari asks for its name
+        action()
+
+    return pressed
 
 
 def _holds(one: Change, place: tuple[float, ...]) -> bool:

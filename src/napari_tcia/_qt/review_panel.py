@@ -120,6 +120,17 @@ class ReviewView:
     blind: bool = False
 
 
+class _Notes(QPlainTextEdit):
+    """A field of several lines that says when somebody is done with it."""
+
+    left = Signal()
+
+    def focusOutEvent(self, event: object) -> None:
+        """The cursor went elsewhere."""
+        super().focusOutEvent(event)
+        self.left.emit()
+
+
 class ReviewPanel(QWidget):
     """The review tab; emits what a reader wants, and shows a `ReviewView`."""
 
@@ -306,12 +317,12 @@ class ReviewPanel(QWidget):
         self.progress.setMaximumHeight(16)
         described(self.progress, "Progress", "Nodes of this case with a decision")
         body.addWidget(self.progress)
-        self.notes = QPlainTextEdit()
+        self.notes = _Notes()
         self.notes.setPlaceholderText("Notes on the case")
         self.notes.setTabChangesFocus(True)
         self.notes.setMaximumHeight(40)
         described(self.notes, "Notes on the case")
-        self.notes.focusOutEvent = self._notes_left  # type: ignore[method-assign]
+        self.notes.left.connect(self._notes)
         body.addWidget(self.notes)
         row = QHBoxLayout()
         self.save_button = QPushButton("Save a copy \u2026")
@@ -415,10 +426,6 @@ class ReviewPanel(QWidget):
     def _reasons(self) -> None:
         chosen = tuple(name for name, chip in self.reasons.items() if chip.isChecked())
         self.said.emit("reasons", chosen)
-
-    def _notes_left(self, event: object) -> None:
-        QPlainTextEdit.focusOutEvent(self.notes, event)  # type: ignore[arg-type]
-        self._notes()
 
     def _notes(self) -> None:
         text = self.notes.toPlainText().strip()
