@@ -289,12 +289,20 @@ class Review(QObject):
         """Note a decision on the node, and go to the next that has none."""
         row = self.row()
         if row is None:
-            walking.step(self._session, 1)
-            row = self.row()
-        if row is None or not self.begin():
+            self.present()  # nobody decides on a node unseen
+            return
+        if not self.begin():
             return
         self.say("decision", decision)
         self._next(row)
+
+    def present(self) -> None:
+        """Show the first node without a decision, where none is chosen."""
+        rows = self.rows()
+        if not rows or self.row() is not None:
+            return
+        left = [r for r in rows if not self.state.judgement(self.uid(r)).decision]
+        walking.choose(self._session, (left or rows)[0])
 
     def _next(self, row: NodeRow) -> None:
         rows = self.rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,8 @@ class ReviewDock(ReviewPanel):
     def _refresh(self) -> None:
         view = self._review.view()
         self.show_view(view)
+        if view.total and not view.node:
+            QTimer.singleShot(0, self._present)
         self.reader.setText(self._review.reader)
         work = self._review.annotation
         if work is not None and work is not self._said:
@@ -163,6 +166,16 @@ class ReviewDock(ReviewPanel):
             work.changed.connect(self._refresh_tools)
             self._set(self.tools.settings)
         self._refresh_tools()
+
+    def showEvent(self, event: Any) -> None:
+        """Who looks at this tab wants to see what is to be judged."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._present)
+
+    def _present(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the window is gone by now
+            if self.isVisible() and not self._session.adding:
+                self._review.present()
 
     def _refresh_tools(self) -> None:
         work = self._review.annotation
