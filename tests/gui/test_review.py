@@ -511,9 +511,25 @@ def test_other_readers_stand_beside_and_are_locked(desk, case):
     assert "My nodes - R 2" in viewer.layers
     assert np.asarray(session.review.annotation.layer.data)[7, 7, 7] == 0
     QTest.mouseClick(panel.compare_button, LEFT)
-    layer = viewer.layers["Nodes of R1"]
-    assert layer.data[7, 7, 7] == 3
-    assert not layer.editable
+    beside = session.beside
+    names = [beside.choice.itemText(n) for n in range(beside.choice.count())]
+    assert names == ["Reader R1", "Nodes (reference)"]
+    assert beside.labels.data[7, 7, 7] == 3
+    assert not beside.labels.editable
+    # The two move together, whichever is moved, and stand the same way.
+    image = session.image()
+    assert np.allclose(beside.picture.translate, image.translate)
+    viewer.dims.set_point(range(3), tuple(image.data_to_world((9, 20, 20))))
+    assert beside.model.dims.point == viewer.dims.point
+    beside.model.dims.set_point(range(3), tuple(image.data_to_world((12, 20, 20))))
+    assert viewer.dims.current_step[0] == 12
+    viewer.scene.camera.zoom = 5.5
+    assert beside.model.scene.camera.zoom == 5.5
+    assert beside.model.scene.camera.orientation == viewer.scene.camera.orientation
+    beside.choice.setCurrentText("Nodes (reference)")
+    assert beside.labels.data is viewer.layers["Nodes (reference)"].data
+    QTest.mouseClick(panel.compare_button, LEFT)
+    assert session.beside is None
     assert {one.reader for one in drafting.drafts(session.services)} == {"R1", "R 2"}
 
 

@@ -15,7 +15,6 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.window import is_closed
 from napari_tcia._qt.tool_panel import ToolSettings
-from napari_tcia.core.colours import COLOURS
 from napari_tcia.core.geometry import spacing_of
 from napari_tcia.edit.brush import brush
 from napari_tcia.edit.change import Change, changed
@@ -95,7 +94,7 @@ class Annotation(QObject):
             units=image.units,
             axis_labels=image.axis_labels,
             opacity=0.45,
-            colormap=CyclicLabelColormap(colors=["transparent", *COLOURS]),
+            colormap=case_layers.cyclic_colours(),
             metadata={
                 case_layers.KEY: {
                     **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},

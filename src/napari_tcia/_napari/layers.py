@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from napari.layers import Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
 from napari_tcia._napari.warm import ready
 from napari_tcia.app.arriving import Arriving
 from napari_tcia.app.assemble import Case, first_index
 from napari_tcia.app.saved import Saved
 from napari_tcia.app.windows import first_window
-from napari_tcia.core.colours import colour_of
+from napari_tcia.core.colours import COLOURS, colour_of
 from napari_tcia.core.geometry import Affine, display_transform, parallel_transform
 from napari_tcia.core.image import (
     Check,
@@ -59,6 +59,11 @@ DEFAULT_POINT_MM = 8.0
 
 BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
 """Behind the name of an image layer, by the verdict of its passport."""
+
+
+def cyclic_colours() -> CyclicLabelColormap:
+    """Eight colours for any number of nodes; background has none."""
+    return CyclicLabelColormap(colors=["transparent", *COLOURS])
 
 
 def reference_for(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_tcia._napari import axes, view, walking
+from napari_tcia._napari import axes, beside, view, walking
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.annotating import Annotation
 from napari_tcia._qt.review_panel import ReviewView
@@ -149,6 +149,11 @@ class Review(QObject):
         self.image = image
         ours = case_layers.metadata_of(image) or {}
         try:
+            drafting.require_whole(
+                str(ours.get("case", "")),
+                case_layers.doubts(ours),
+                case_layers.choices_of(ours),
+            )
             case = drafting.case_of(
                 str(ours.get("case", "")),
                 Provenance.from_dict(ours),
@@ -246,6 +251,7 @@ class Review(QObject):
         work = self.annotation
         viewer = self._session.viewer
         if gone:
+            beside.close(self._session)
             self.finish()
             self.image = None
         elif (
@@ -454,11 +460,18 @@ class Review(QObject):
         self.changed.emit()
 
     def show_others(self) -> None:
-        """Lay what other readers drew beside the own, as outlines that are locked."""
+        """Show side by side what others drew on the same images."""
         image, viewer = self._session.image(), self._session.viewer
         if image is None or viewer is None:
             return
+        if self._session.beside is not None:
+            beside.close(self._session)
+            return
         ours = case_layers.metadata_of(image) or {}
+        if ours.get("blind"):
+            self._session.tell(["Nobody else's nodes are shown while you read blind."])
+            return
+        sources: dict[str, Any] = {}
         try:
             case = drafting.case_of(
                 "",
@@ -466,16 +479,19 @@ class Review(QObject):
                 np.asarray(ours["affine"], np.float64),
                 image.data.shape,
             )
-            found = drafting.other_readers(self._session.services, case, self.reader)
+            for one in drafting.other_readers(
+                self._session.services, case, self.reader
+            ):
+                sources[f"Reader {one.reader}"] = one.labels
         except TciaError as error:
-            found = ()
             self._session.tell([str(error)])
-        there = {layer.name for layer in viewer.layers}
-        new = [one for one in found if f"Nodes of {one.reader}" not in there]
-        if not found:
-            self._session.tell(["No other reader has drawn on these images here."])
-        for one in new:
-            add_reader(viewer, image, one)
+        for layer in self._session.of_volume(image, self._session.ours("reference")):
+            if layer.data.shape == image.data.shape:
+                sources[layer.name] = layer.data
+        if sources:
+            beside.show(self._session, image, sources)
+        else:
+            self._session.tell(["Nobody else has drawn on these images."])
 
     # time, and what is shown
 
@@ -541,42 +557,6 @@ class Review(QObject):
             queued=bool(self.place),
             blind=blind or self._session.blind,
         )
-
-
-def add_reader(viewer: Any, image: Any, one: Any) -> Any:
-    """Show what another reader drew, locked."""
-    from napari.layers import Labels
-    from napari.utils.colormaps import CyclicLabelColormap
-
-    from napari_tcia.core.colours import COLOURS
-
-    ours = case_layers.metadata_of(image) or {}
-    active = viewer.layers.selection.active
-    layer = Labels(
-        one.labels,
-        name=f"Nodes of {one.reader}",
-        scale=image.scale,
-        translate=image.translate,
-        affine=image.affine,
-        units=image.units,
-        axis_labels=image.axis_labels,
-        colormap=CyclicLabelColormap(colors=["transparent", *COLOURS]),
-        metadata={
-            case_layers.KEY: {
-                **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
-                "role": case_layers.READER,
-                "case": ours.get("case", ""),
-                "volume": ours.get("volume", ""),
-                "reader": one.reader,
-                case_layers.CHANGED: {"by": one.reader, "on": one.saved[:10]},
-            }
-        },
-    )
-    layer.contour = 1
-    viewer.layers.append(layer)
-    layer.editable = False
-    viewer.layers.selection.active = active
-    return layer
 
 
 def _words(row: NodeRow) -> str:

@@ -124,6 +124,8 @@ class Session(QObject):
         """Gives the numbers of the nodes as a table lists them, where there is one."""
         self.blinked: tuple[Layer, ...] = ()
         """Annotations that are out of sight for a moment."""
+        self.beside: Any = None
+        """Second picture that moves with the first, if any."""
         self.box: Any = None
         """Small dialog that is open, if any."""
         self._queue = QTimer(self)

@@ -333,12 +333,12 @@ class ReviewPanel(QWidget):
             "Write your nodes as NIfTI where you want; earlier versions stay beside it",
         )
         self.save_button.clicked.connect(self.save_wanted.emit)
-        self.compare_button = QPushButton("Other readers")
+        self.compare_button = QPushButton("Side by side")
         self.compare_button.setStyleSheet(QUIET)
         described(
             self.compare_button,
-            "Show other readers",
-            "What others drew on the same images, side by side with yours",
+            "Side by side",
+            "What other readers, the scan's other identity or the reference drew",
         )
         self.compare_button.clicked.connect(self.compare_wanted.emit)
         row.addWidget(self.save_button)

@@ -18,6 +18,7 @@ from napari_tcia.core.files import write_json
 from napari_tcia.core.geometry import Affine
 from napari_tcia.core.image import (
     Check,
+    Choices,
     LabelSet,
     NodeRow,
     Passport,
@@ -25,7 +26,7 @@ from napari_tcia.core.image import (
     Volume,
 )
 from napari_tcia.core.model import Issue, Provenance
-from napari_tcia.errors import NothingFound, TciaError, UsageError
+from napari_tcia.errors import BrokenGeometry, NothingFound, TciaError, UsageError
 from napari_tcia.export import nifti
 from napari_tcia.review import versions
 from napari_tcia.review.draft import (
@@ -137,6 +138,33 @@ def case_of(
         collection=provenance.collection,
         frame_of_reference_uid=provenance.frame_of_reference_uid,
     )
+
+
+def require_whole(name: str, checks: Iterable[Check], choices: Choices) -> None:
+    """Refuse to annotate what is no whole, sound grid of its series.
+
+    Raises
+    ------
+    BrokenGeometry
+        Its geometry failed, it is a part, or it was resampled for looking.
+    """
+    for check in checks:
+        if check.verdict == "fail":
+            raise BrokenGeometry(
+                f"{name} can be looked at, not annotated: {check.message}",
+                "Choose what to do about it in the Nodes tab, or fetch it again.",
+            )
+        if check.code == "part_of_series":
+            raise BrokenGeometry(
+                f"Only some slices of {name} are open: too few to annotate.",
+                "Open the whole series first.",
+            )
+    if choices.tilt == "straighten":
+        raise BrokenGeometry(
+            f"{name} was straightened for looking; its voxels are not those of the "
+            "series.",
+            "Choose As it is in the Nodes tab, then annotate.",
+        )
 
 
 def node_uid(series_uid: str, row: NodeRow, segments: Iterable[Segment] = ()) -> str:

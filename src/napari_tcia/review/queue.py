@@ -93,13 +93,15 @@ def make(name: str, cases: Iterable[QueueCase], *, blind: bool = False) -> Queue
     NothingFound
         There is none.
     """
-    once = {one.series_uid: one for one in reversed(list(cases))}
+    once: dict[str, QueueCase] = {}
+    for one in cases:
+        once.setdefault(one.series_uid, one)
     if not once:
         raise NothingFound(
             "No image series to review is named.",
             "Widen the search, or check the file.",
         )
-    return Queue(name, tuple(reversed(list(once.values()))), 0, blind, now())
+    return Queue(name, tuple(once.values()), 0, blind, now())
 
 
 def leave(
