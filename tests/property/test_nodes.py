@@ -58,13 +58,26 @@ def test_masks_come_home_from_any_storage_order(seed, codes, flips):
 
 @calm
 @given(seed=st.integers(0, 10_000), axis=st.integers(0, 2), shift=st.floats(0.12, 0.88))
-def test_masks_between_voxels_are_refused(seed, axis, shift):
+def test_masks_beside_the_grid_warn_and_beyond_half_a_voxel_are_refused(
+    seed, axis, shift
+):
+    """Rule M2: below half a voxel the nearest is one and the same."""
+    assume(abs(shift - 0.5) > 0.01)
     affine, labels = random_affine(seed), random_labels(seed)
     moved = affine.copy()
     moved[:3, 3] += shift * affine[:3, axis]
     path = write_mask(Path(tempfile.mkdtemp()) / "a.nii", labels, moved)
-    with pytest.raises(GeometryMismatch):
-        read_labels(path, volume_of(labels, affine))
+    volume = volume_of(labels, affine)
+    if shift > 0.5:
+        with pytest.raises(GeometryMismatch):
+            read_labels(path, volume)
+        return
+    (found,) = read_labels(path, volume)
+    np.testing.assert_array_equal(found.array, labels)
+    (check,) = [one for one in found.checks if one.code == "on_grid"]
+    assert check.verdict == "warn"
+    assert check.numbers["residual_voxels"] == pytest.approx(shift, abs=1e-3)
+    assert "nearest" in check.message
 
 
 @calm

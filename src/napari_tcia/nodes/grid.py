@@ -45,6 +45,7 @@ def place(
     origin: NDArray[np.float64],
     shape: tuple[int, ...],
     what: str,
+    tolerance: float = TOLERANCE,
 ) -> Placement:
     """Map an array of `shape` onto the grid of a volume, exactly or not at all.
 
@@ -59,11 +60,13 @@ def place(
     shape : tuple of n int
     what : str
         Names the array in the error.
+    tolerance : float
+        Voxels.
 
     Raises
     ------
     GeometryMismatch
-        A corner is more than `TOLERANCE` voxels off every voxel centre, or
+        A corner is more than `tolerance` voxels off every voxel centre, or
         the axes do not run along those of the volume.
     """
     inverse = np.linalg.inv(volume_affine[:3, :3])
@@ -81,7 +84,7 @@ def place(
     aligned = (np.abs(whole).sum(axis=0) == 1).all() and (
         np.abs(whole).sum(axis=1) <= 1
     ).all()
-    if residual > TOLERANCE or not aligned:
+    if residual > tolerance or not aligned:
         raise GeometryMismatch(
             f"{what} does not lie on the grid of the volume: it is off by up to "
             f"{residual:.3g} voxels"

@@ -34,6 +34,8 @@ from napari_tcia.errors import (
 from napari_tcia.nodes.grid import Placement, on_missing_slices, place
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_NEAREST = 0.499
+"""Voxels that a mask of the same shape may lie beside the grid: one is nearest."""
 _EXACT_MM = 0.01
 """Corner distance in mm up to which two grids count as equal."""
 _MEMBER_LIMIT = 1 << 30
@@ -179,7 +181,9 @@ def _fit(image: Any, volume: Volume, name: str) -> tuple[Placement, Check]:
         )
     _same_forms(image, shape, name)
     affine = _RAS_TO_LPS @ np.asarray(image.affine, dtype=np.float64)
-    at = place(volume.affine, affine[:3, :3], affine[:3, 3], shape, name)
+    at = place(
+        volume.affine, affine[:3, :3], affine[:3, 3], shape, name, tolerance=_NEAREST
+    )
     low = at(np.zeros((1, 3), dtype=np.int64))[0]
     high = at(np.array([shape]) - 1)[0]
     if (np.minimum(low, high) != 0).any() or (
@@ -199,7 +203,10 @@ def _fit(image: Any, volume: Volume, name: str) -> tuple[Placement, Check]:
     return at, Check(
         "on_grid",
         "pass" if off <= _EXACT_MM else "warn",
-        f"Shape and affine meet the grid, within {off:.2g} mm.",
+        f"Shape and affine meet the grid, within {off:.2g} mm."
+        if off <= _EXACT_MM
+        else f"{name} lies {off:.2g} mm ({at.residual:.2g} voxels) beside the grid; "
+        "each of its voxels is shown at the nearest.",
         {"rule": "M1 M2", "residual_mm": off, "residual_voxels": at.residual},
     )
 
