@@ -548,6 +548,9 @@ def test_a_queue_goes_from_case_to_case(
     session = session_for(viewer)
     browser.search("CT Lymph Nodes")
     qtbot.waitUntil(lambda: bool(browser.tree.selected_rows()))
+    for blind in (True, False):  # what hints at nodes is not in the list either
+        session.blind = blind
+        assert browser.tree.isColumnHidden(2) == blind
     browser.tree.selectAll()
     names = [row.series.patient_id for row in browser.tree.selected_rows()]
     assert len(names) == 3

@@ -211,6 +211,7 @@ class Annotation(QObject):
         self._drop_preview()
         if one is not None:
             self.apply([one], "grow")
+            self.said.emit(f"It is part of node {one.value}; Ctrl + Z takes it back.")
         self.changed.emit()
 
     def discard(self) -> None:

@@ -110,6 +110,9 @@ class Beside(QWidget):
         for move in (_order, _dims, _camera):
             self._mover(main, own, move)()
         view.orient(own, self._session.world())
+        said = viewer.canvas.overlays.get(view.CREDIT)
+        if said is not None:  # a picture of this canvas carries it too
+            view.set_text(own, view.CREDIT, said.text)
 
     def _follow(self, event: Any, one: Any, other: Any, move: Any) -> None:
         mover = self._mover(one, other, move)
@@ -165,20 +168,16 @@ def _contrast(one: Any, other: Any) -> None:
 
 
 def show(session: Session, image: Any, sources: Mapping[str, Any]) -> Beside:
-    """Dock a second picture between the first and the tabs."""
+    """Dock a second picture to the left of the first."""
     window = session.viewer.window
     close(session)
     beside = Beside(session, image, sources)
-    dock = window.add_dock_widget(beside, name=NAME, area="right")
+    dock = window.add_dock_widget(beside, name=NAME, area="left")
+    # Beside the layer controls, not below them: next to the first picture.
     main = window._qt_window
-    tabs = [
-        other
-        for other in main.findChildren(type(dock))
-        if other is not dock
-        and main.dockWidgetArea(other) == Qt.DockWidgetArea.RightDockWidgetArea
-    ]
-    if tabs:
-        main.splitDockWidget(dock, tabs[0], Qt.Orientation.Horizontal)
+    side = Qt.DockWidgetArea.LeftDockWidgetArea
+    main.addDockWidget(side, dock, Qt.Orientation.Horizontal)
+    main.resizeDocks([dock], [main.width() // 4], Qt.Orientation.Horizontal)
     session.beside = beside
     return beside
 

@@ -99,6 +99,7 @@ class Session(QObject):
     """Something was said, or drawn, of a node."""
     station_named = Signal(int, str)
     """Number of a node, and the station that a reader named for it."""
+    blind_changed = Signal(bool)
     axes_drawn = Signal(int, object)
     """Number of a node, and the ends of its axes as they were dragged."""
 
@@ -115,8 +116,7 @@ class Session(QObject):
         self.filling = FillingLayers(self)
         self.slab = Slab(self)
         self._to_number: list[Layer] = []
-        self.blind = False
-        """Whether cases open without what is known of their nodes."""
+        self._blind = False
         self._review: Review | None = None
         self.chosen_node = 0
         """Number of the node that was chosen last, 0 for none."""
@@ -167,6 +167,17 @@ class Session(QObject):
     @services.setter
     def services(self, services: Services) -> None:
         self._services = services
+
+    @property
+    def blind(self) -> bool:
+        """Whether cases open without what is known of their nodes."""
+        return self._blind
+
+    @blind.setter
+    def blind(self, blind: bool) -> None:
+        if blind != self._blind:
+            self._blind = blind
+            self.blind_changed.emit(blind)
 
     @property
     def review(self) -> Review:

@@ -34,6 +34,7 @@ class BrowserDock(Browser):
         super().__init__(lambda: session.services, session.runner, parent)
         self.opened.connect(session.add_cases)
         self.acts.arriving.connect(session.filling.show)
+        session.blind_changed.connect(self.show_blind)
         warm(session.viewer, self)
 
     queueing: Queueing | None = None

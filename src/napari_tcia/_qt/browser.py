@@ -20,6 +20,7 @@ from napari_tcia._qt.actions import Actions
 from napari_tcia._qt.bar import Bar
 from napari_tcia._qt.filters import Filters
 from napari_tcia._qt.results import ResultsTree
+from napari_tcia._qt.results_model import COLUMNS
 from napari_tcia._qt.sources import SourceLine
 from napari_tcia._qt.style import (
     CLINICAL,
@@ -263,6 +264,12 @@ class Browser(QWidget):
         rows = self.tree.selected_rows()
         if rows and len(rows) <= MAX_OPEN and not self.work.running("open"):
             self.acts.open(rows, self._results.folders)
+
+    def show_blind(self, blind: bool) -> None:
+        """Leave out, or show again, what hints at the nodes of a case."""
+        self.tree.setColumnHidden(COLUMNS.index("Nodes"), blind)
+        self.filters.left_out = frozenset({"labels", "nodes"} if blind else ())
+        self._update_bar()
 
     def open_uid(self, series_uid: str) -> None:
         """Open a series by its UID, as the results list it or after a search."""

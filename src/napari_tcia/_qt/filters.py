@@ -26,6 +26,8 @@ class Filters(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._results = Results()
+        self.left_out: frozenset[str] = frozenset()
+        """Codes of facets that are not to be chosen from."""
         self.chosen: dict[str, frozenset[str]] = {}
         self.chips: dict[tuple[str, str], QPushButton] = {}
         self.menu = QMenu(self)
@@ -123,6 +125,8 @@ class Filters(QWidget):
         self.menu.clear()
         for facet in facets(self._results, self.chosen):
             picked = self.chosen.get(facet.code, frozenset())
+            if facet.code in self.left_out:
+                continue
             if len(facet.values) == 1 and not picked:
                 continue  # it would narrow nothing
             below = self.menu.addMenu(facet.title)

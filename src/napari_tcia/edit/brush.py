@@ -51,8 +51,9 @@ def brush(
         at[plane] = float(round(at[plane]))
     box = list(box_around(at, radius_mm, spacing, labels.shape))
     if plane is not None:
-        k = min(max(int(at[plane]), 0), labels.shape[plane])
-        box[plane] = slice(k, min(k + 1, labels.shape[plane]))
+        k = int(at[plane])
+        inside = 0 <= k < labels.shape[plane]
+        box[plane] = slice(k, k + 1) if inside else slice(0, 0)
     part = (box[0], box[1], box[2])
     mask = distance_mm(part, at, spacing) <= radius_mm
     mask &= labels[part] == (value if erase else 0)
