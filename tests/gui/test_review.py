@@ -39,6 +39,7 @@ def desk(make_napari_viewer, qtbot, case, tmp_path):
     with qtbot.waitExposed(viewer.window._qt_window):
         viewer.window.activate()
         _canvas(viewer).setFocus()
+    qtbot.waitUntil(lambda: session.chosen_node > 0)  # the first is presented
     yield viewer, session, panel
     session.review.finish()
 
@@ -93,7 +94,6 @@ def _stroke(viewer, *worlds):
 
 def test_each_node_is_judged_by_one_key(desk, case):
     viewer, session, panel = desk
-    _press(viewer, Qt.Key.Key_N)
     first, second = case.nodes[:2]
     assert panel.heading.text().endswith(f"node 1 of {len(case.nodes)}")
     _press(viewer, Qt.Key.Key_F2)
@@ -117,8 +117,7 @@ def test_each_node_is_judged_by_one_key(desk, case):
 
 def test_a_decision_can_be_changed_and_all_of_it_stays(desk, case):
     viewer, session, panel = desk
-    for key in (Qt.Key.Key_N, Qt.Key.Key_F2):
-        _press(viewer, key)
+    _press(viewer, Qt.Key.Key_F2)
     _press(viewer, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     assert panel.decide["accept"].isChecked()
     _press(viewer, Qt.Key.Key_F3)
@@ -131,7 +130,6 @@ def test_a_decision_can_be_changed_and_all_of_it_stays(desk, case):
 
 def test_what_is_typed_belongs_to_the_node_it_was_typed_at(desk, case, qtbot):
     viewer, session, panel = desk
-    _press(viewer, Qt.Key.Key_N)
     _press(viewer, Qt.Key.Key_F5)
     qtbot.waitUntil(panel.comment.hasFocus)
     qtbot.keyClicks(panel.comment, "fatty hilum")
@@ -354,7 +352,6 @@ def test_a_second_window_looks_on_and_says_who_holds_it(
     desk, case, make_napari_viewer, qtbot
 ):
     viewer, session, _ = desk
-    _press(viewer, Qt.Key.Key_N)
     _press(viewer, Qt.Key.Key_F2)
     assert session.review.saving.flush()
     again = make_napari_viewer(show=True)
@@ -365,7 +362,6 @@ def test_a_second_window_looks_on_and_says_who_holds_it(
     other.add_cases([case])
     qtbot.waitUntil(lambda: other.image() is not None and not other.adding)
     log = (_folder(session) / "log.jsonl").read_bytes()
-    _press(again, Qt.Key.Key_N)
     _press(again, Qt.Key.Key_F3)
     _press(again, Qt.Key.Key_F9)
     assert "R1" in second.problem.text()

@@ -19,6 +19,7 @@ from napari_tcia.app import drafting
 from napari_tcia.core.geometry import index_to_patient
 from napari_tcia.core.image import NodeRow, Segment
 from napari_tcia.core.model import Provenance
+from napari_tcia.core.task import Done, Outcome
 from napari_tcia.errors import TciaError
 from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.draft import Draft
@@ -58,6 +59,7 @@ class Review(QObject):
         self._reader = ""
         self._since = time.monotonic()
         self._spent = 0.0
+        self._ready: tuple[Any, Any] | None = None
         self._offer: tuple[Any, str] = (None, "")
         session.layers_changed.connect(self._look)
         session.node_chosen.connect(self._chosen)
@@ -161,6 +163,9 @@ class Review(QObject):
                 image.data.shape,
             )
             labels, nodes = self._start()
+            ready, self._ready = self._ready, None
+            if ready is not None and ready[0] is labels:
+                labels = ready[1]  # once: the draft goes on with it
             draft = drafting.begin(
                 self._session.services, case, self.reader, labels, nodes
             )
@@ -168,7 +173,7 @@ class Review(QObject):
             self.problem = str(error)
             self.changed.emit()
             return False
-        self.saving = Autosave(draft, watched(draft.labels))
+        self.saving = Autosave(draft, watched(draft.labels, draft.slices))
         self.problem = " ".join(drafting.doubts(draft))
         self._since, self._spent = time.monotonic(), 0.0
         self._restore()
@@ -189,10 +194,11 @@ class Review(QObject):
             for row in self.rows()
             if row.label is not None and row.piece == 1
         }
-        labels = np.asarray(ours[0].data) if ours else None
+        labels = ours[0].data if ours else None
         if labels is not None:
-            for value in np.unique(labels[labels > 0]).tolist():
-                nodes.setdefault(int(value), new_uid())
+            listed = {segment.value for segment in self._segments()}
+            for value in sorted(listed - nodes.keys()):
+                nodes[value] = new_uid()
         return labels, nodes if labels is not None else {}
 
     def _restore(self) -> None:
@@ -253,7 +259,7 @@ class Review(QObject):
         if gone:
             beside.close(self._session)
             self.finish()
-            self.image = None
+            self.image, self._ready = None, None
         elif (
             work is not None and viewer is not None and work.layer not in viewer.layers
         ):
@@ -268,6 +274,23 @@ class Review(QObject):
             self.image = image
         self._offer_draft()
         self.changed.emit()
+
+    def make_ready(self) -> None:
+        """Do the slow part of a first decision while nobody waits."""
+        if self.image is None or self.saving is not None:
+            return
+        labels, _ = self._start()
+        if labels is None or (self._ready is not None and self._ready[0] is labels):
+            return
+        self._ready = (labels, labels)  # as good, until it is ready
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Done):
+                self._ready = (labels, outcome.value)
+
+        self._session.runner.submit(
+            "ready to annotate", drafting.ready, labels, on_done=done
+        )
 
     def _images(self) -> list[Any]:
         return self._session.ours("image")

@@ -177,6 +177,7 @@ class ReviewDock(ReviewPanel):
         with contextlib.suppress(RuntimeError):  # the window is gone by now
             if self.isVisible() and not self._session.adding:
                 self._review.present()
+                self._review.make_ready()
 
     def _refresh_tools(self) -> None:
         work = self._review.annotation

@@ -26,6 +26,7 @@ from napari_tcia.core.image import (
     Volume,
 )
 from napari_tcia.core.model import Issue, Provenance
+from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.errors import BrokenGeometry, NothingFound, TciaError, UsageError
 from napari_tcia.export import nifti
 from napari_tcia.review import versions
@@ -34,7 +35,9 @@ from napari_tcia.review.draft import (
     Draft,
     DraftCase,
     Recovered,
+    Start,
     open_draft,
+    prepare,
     reader_code,
     recover,
 )
@@ -188,7 +191,7 @@ def begin(
     services: Services,
     case: DraftCase,
     reader: str,
-    labels: NDArray[Any] | None = None,
+    labels: NDArray[Any] | Start | None = None,
     nodes: Mapping[int, str] | None = None,
 ) -> Draft:
     """Continue the reader's draft of a case, or begin it from `labels`.
@@ -200,6 +203,16 @@ def begin(
     """
     reader = remember_reader(services, reader)
     return open_draft(drafts_folder(services), case, reader, labels, nodes)
+
+
+def ready(
+    labels: NDArray[Any],
+    *,
+    report: Report = silent,
+    token: CancelToken | None = None,
+) -> Start:
+    """Make labels ready to begin a draft with, beside the window."""
+    return prepare(labels)
 
 
 def drafts(services: Services, series_uid: str = "") -> tuple[DraftInfo, ...]:

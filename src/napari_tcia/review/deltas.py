@@ -60,15 +60,23 @@ class Shadow:
     ----------
     labels : (K, J, I) array of uint16
         Is copied; empty slices cost no memory.
+    slices : sequence of int, optional
+        Those that hold anything, where it is known.
     """
 
-    def __init__(self, labels: NDArray[Any]) -> None:
+    def __init__(
+        self, labels: NDArray[Any], slices: Iterable[int] | None = None
+    ) -> None:
         self.array: Labels = np.zeros(labels.shape, np.uint16)
         self._marks: dict[int, bytes] = {}
-        for k, plane in enumerate(np.asarray(labels)):
-            if plane.any():
-                self.array[k] = plane
-                self._mark(k)
+        for k in occupied(labels) if slices is None else slices:
+            self.array[k] = labels[k]
+            self._mark(k)
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """Every k that holds anything."""
+        return tuple(sorted(self._marks))
 
     @property
     def fingerprint(self) -> str:
@@ -121,12 +129,17 @@ class Shadow:
             self._marks.pop(k, None)
 
 
+def occupied(labels: NDArray[Any]) -> list[int]:
+    """Slices k of (K, J, I) labels that hold anything."""
+    return [k for k, plane in enumerate(np.asarray(labels)) if plane.any()]
+
+
 def fingerprint(labels: NDArray[Any]) -> str:
     """SHA-256 of (K, J, I) labels, as a `Shadow` of them would tell."""
+    plain = np.asarray(labels)
     marks = {
-        k: hashlib.sha256(plane.astype("<u2").tobytes()).digest()
-        for k, plane in enumerate(np.asarray(labels))
-        if plane.any()
+        k: hashlib.sha256(plain[k].astype("<u2").tobytes()).digest()
+        for k in occupied(plain)
     }
     return _joined(labels.shape, marks)
 
@@ -153,9 +166,9 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> Delta:
     return one
 
 
-def encode_whole(labels: NDArray[Any]) -> bytes:
+def encode_whole(labels: NDArray[Any], slices: Iterable[int]) -> bytes:
     """Labels as the bytes of an ``.npz``: shape, and what is not background."""
-    slices = [k for k, plane in enumerate(labels) if plane.any()]
+    slices = list(slices)
     size = labels[0].size
     flat = [np.asarray(labels[k]).ravel() for k in slices]
     places = [np.flatnonzero(one) for one in flat]
@@ -169,8 +182,8 @@ def encode_whole(labels: NDArray[Any]) -> bytes:
     )
 
 
-def decode_whole(data: bytes, shape: tuple[int, int, int]) -> Labels:
-    """Labels from their bytes.
+def decode_whole(data: bytes, shape: tuple[int, int, int]) -> Shadow:
+    """Labels from their bytes, as they were written.
 
     Raises
     ------
@@ -183,7 +196,8 @@ def decode_whole(data: bytes, shape: tuple[int, int, int]) -> Labels:
     if not fits or (len(index) and not 0 <= index.min() <= index.max() < labels.size):
         raise CorruptData("A snapshot is damaged.", "Nothing was changed.")
     labels.reshape(-1)[index] = values
-    return labels
+    slices = np.unique(index // (shape[1] * shape[2])).tolist()
+    return Shadow(labels, slices)
 
 
 def _packed(**arrays: NDArray[Any]) -> bytes:

@@ -33,7 +33,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from napari_tcia.core.files import check_uid, storage_error, write_atomic, write_json
+from napari_tcia.core.files import (
+    check_uid,
+    fsync_folder,
+    storage_error,
+    write_atomic,
+    write_json,
+)
 from napari_tcia.core.model import Issue
 from napari_tcia.errors import (
     CorruptData,
@@ -87,6 +93,36 @@ class DraftCase:
     name: str = ""
     collection: str = ""
     frame_of_reference_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Labels that a draft begins with, made ready beside the window.
+
+    Attributes
+    ----------
+    shadow : Shadow
+    data : bytes
+        Of its first snapshot.
+    """
+
+    shadow: Shadow
+    data: bytes
+
+
+def prepare(labels: NDArray[Any]) -> Start:
+    """Do the slow part of beginning a draft; nothing is written.
+
+    Raises
+    ------
+    UsageError
+        Labels beyond 65535.
+    """
+    narrow = labels.dtype in (np.uint8, np.uint16)
+    if not narrow and not 0 <= int(labels.min()) <= int(labels.max()) <= 65535:
+        raise UsageError("Labels beyond 65535 cannot be annotated.", "Renumber them.")
+    shadow = Shadow(labels)
+    return Start(shadow, encode_whole(shadow.array, shadow.slices))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +221,10 @@ def recover(folder: Path, *, anew: bool = False) -> Recovered:
     return _rebuilt(folder, read_log(folder / LOG), anew)[0]
 
 
-def _rebuilt(folder: Path, log: Reading, anew: bool) -> tuple[Recovered, Shadow]:
+def _rebuilt(
+    folder: Path, log: Reading, anew: bool, known: Shadow | None = None
+) -> tuple[Recovered, Shadow]:
+    """What the disk holds; `known` are the labels of a draft that was just begun."""
     if not log.records or log.records[0].kind != "started":
         raise CorruptData(
             f"{folder} holds no work that could be brought back.",
@@ -193,7 +232,10 @@ def _rebuilt(folder: Path, log: Reading, anew: bool) -> tuple[Recovered, Shadow]
         )
     first = log.records[0]
     case = _case(first.after)
-    shadow, done = _base(folder, log.records, case.shape, anew)
+    if known is None:
+        shadow, done = _base(folder, log.records, case.shape, anew)
+    else:
+        shadow, done = known, log.records[-1].n
     edits = _Edits(folder / EDITS)
     issues = list(log.issues)
     for record in log.records[done + 1 :]:
@@ -226,7 +268,7 @@ def _base(
         with contextlib.suppress(OSError, CorruptData):
             data = (folder / record.more["file"]).read_bytes()
             if hashlib.sha256(data).hexdigest() == record.more["sha256"]:
-                return Shadow(decode_whole(data, shape)), record.n
+                return decode_whole(data, shape), record.n
     raise CorruptData(
         f"No snapshot in {folder} is whole.",
         "Nothing was changed. Bring the folder back from a backup.",
@@ -319,6 +361,11 @@ class Draft:
     def labels(self) -> Labels:
         """(K, J, I) uint16 as captured last; not to be written to."""
         return self._shadow.array
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """Every k of the labels that holds anything."""
+        return self._shadow.slices
 
     @property
     def read_only(self) -> bool:
@@ -438,7 +485,7 @@ def open_draft(
     drafts: Path,
     case: DraftCase,
     reader: str,
-    start: NDArray[Any] | None = None,
+    start: NDArray[Any] | Start | None = None,
     nodes: Mapping[int, str] | None = None,
 ) -> Draft:
     """Continue a reader's draft of a case, or start it.
@@ -450,7 +497,7 @@ def open_draft(
     case : DraftCase
     reader : str
         Code of the reader.
-    start : (K, J, I) array of int, optional
+    start : (K, J, I) array of int or Start, optional
         Labels that a new draft begins with; empty by default.
     nodes : mapping of int to str, optional
         Tracking UIDs of the label values in `start`.
@@ -490,11 +537,12 @@ def open_draft(
     except OSError as error:
         raise storage_error(error, folder) from error
     try:
+        begun = None
         if not (folder / LOG).exists():
-            _begin(folder, case, reader, start, nodes or {})
+            begun = _begin(folder, case, reader, start, nodes or {})
         log = Log(folder / LOG, reader)
         reading = Reading(tuple(log.records), log.issues, True)
-        found, shadow = _rebuilt(folder, reading, anew=False)
+        found, shadow = _rebuilt(folder, reading, anew=False, known=begun)
         _require_same(found.case, case, folder)
         log.append("opened", **_me())
         holder = {"reader": reader, "since": now(), **_me()}
@@ -510,34 +558,38 @@ def _begin(
     folder: Path,
     case: DraftCase,
     reader: str,
-    start: NDArray[Any] | None,
+    start: NDArray[Any] | Start | None,
     nodes: Mapping[int, str],
-) -> None:
+) -> Shadow:
     """Write a draft's first records; it is there once its log has its name."""
-    labels = np.zeros(case.shape, np.uint16) if start is None else start
-    if tuple(labels.shape) != tuple(case.shape):
+    if not isinstance(start, Start):
+        start = prepare(np.zeros(case.shape, np.uint8) if start is None else start)
+    shape = tuple(start.shadow.array.shape)
+    if shape != tuple(case.shape):
         raise GeometryMismatch(
-            f"Labels of shape {labels.shape} do not fit images of shape {case.shape}.",
+            f"Labels of shape {shape} do not fit images of shape {case.shape}.",
             "Start from labels that lie on them.",
         )
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 65535:
-        raise UsageError("Labels beyond 65535 cannot be annotated.", "Renumber them.")
     try:
         folder.mkdir(exist_ok=True)
         building = folder / f".{LOG}"
         building.unlink(missing_ok=True)  # of a start that did not end
         log = Log(building, reader)
         log.append("started", after={**asdict(case), "schema": 1})
-        _snapshot(folder, log, Shadow(labels))
+        _snapshot(folder, log, start.shadow, start.data)
         for value, uid in sorted(nodes.items()):
             log.append("node", node=uid, after={"value": value, "origin": "reference"})
         building.rename(folder / LOG)
+        fsync_folder(folder)
     except OSError as error:
         raise storage_error(error, folder) from error
+    return start.shadow
 
 
-def _snapshot(folder: Path, log: Log, shadow: Shadow) -> Record:
-    data = encode_whole(shadow.array)
+def _snapshot(
+    folder: Path, log: Log, shadow: Shadow, data: bytes | None = None
+) -> Record:
+    data = data or encode_whole(shadow.array, shadow.slices)
     name = f"snapshot-{len(log.records):08d}.npz"
     write_atomic(folder / name, data)
     return log.append(

@@ -36,13 +36,16 @@ class Watched(np.ndarray):
             )
 
 
-def watched(labels: NDArray[Any]) -> Watched:
-    """A copy of `labels` as uint16 that is watched."""
+def watched(labels: NDArray[Any], slices: Iterable[int] | None = None) -> Watched:
+    """Copy `labels` as uint16 into an array that is watched.
+
+    `slices` names those that hold anything, where it is known.
+    """
     # Zeros cost no memory until they are written to, and most slices are empty.
     array: Watched = np.zeros(labels.shape, np.uint16).view(Watched)
-    for k, plane in enumerate(np.asarray(labels)):
-        if plane.any():
-            array[k] = plane
+    for k in range(len(labels)) if slices is None else slices:
+        if slices is not None or labels[k].any():
+            array[k] = labels[k]
     array._touched, array._whole = set(), array
     return array
 
