@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
+from napari_tcia._napari import walking
 from napari_tcia._napari.launch import build
 from napari_tcia._napari.layers import metadata_of
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock, ReviewDock
+from napari_tcia._napari.window import dock_of
 from napari_tcia.app import drafting
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
+from napari_tcia.core.image import Check, Passport
 from napari_tcia.core.settings import Settings
 from napari_tcia.review.deltas import fingerprint
 from napari_tcia.review.draft import recover
@@ -623,3 +628,150 @@ def test_the_draft_outlives_the_images_and_their_terms(desk, case):
     again = recover(_folder(session))
     assert again.state.nodes == found.state.nodes
     assert again.fingerprint == found.fingerprint
+
+
+def test_closing_the_window_writes_everything(desk, qtbot):
+    viewer, session, _ = desk
+    _press(viewer, Qt.Key.Key_F9)
+    layer = session.review.annotation.layer
+    layer.data[6, 2, 2:9] = 4
+    expected = fingerprint(np.asarray(layer.data))
+    session.review.say("comment", "last words")
+    folder = _folder(session)
+    uid = session.review.uid(session.review.row())
+    viewer.close()
+    qtbot.waitUntil(lambda: not recover(folder).is_open)
+    found = recover(folder)
+    assert found.fingerprint == expected
+    assert found.state.judgement(uid).comment == "last words"
+
+
+def test_a_case_is_rejected_with_a_reason_by_keys(desk, qtbot):
+    _, session, panel = desk
+    panel.comment.setFocus()
+    shift = Qt.KeyboardModifier.ShiftModifier
+    qtbot.waitUntil(panel.comment.hasFocus)
+    QTest.keyClick(panel.comment, Qt.Key.Key_F8, shift)
+    qtbot.waitUntil(lambda: QApplication.activePopupWidget() is not None)
+    menu = QApplication.activePopupWidget()
+    QTest.keyClick(menu, Qt.Key.Key_Down)
+    QTest.keyClick(menu, Qt.Key.Key_Return)
+    found = _kept(session)
+    assert (found.state.exit, found.state.exit_reasons) == (
+        "rejected",
+        ("contrast bolus",),
+    )
+    QTest.keyClick(panel.comment, Qt.Key.Key_F7, shift)
+    assert _kept(session).state.exit == "escalated"
+
+
+def test_axes_of_a_node_without_any_are_drawn_by_hand(desk, case, qtbot):
+    viewer, session, panel = desk
+    alone = [row for row in case.nodes if not row.long_axis_line]
+    row = alone[0] if alone else None
+    if row is None:  # all are measured: then the measured ones are taken in hand
+        row = session.review.row()
+    walking.choose(session, row)
+    _press(viewer, Qt.Key.Key_F9)
+    QTest.mouseClick(panel.tools.actions_["axes"], LEFT)
+    (layer,) = session.ours("axes")
+    assert viewer.layers.selection.active is layer
+    assert len(layer.data) == 2
+    ends = np.asarray(layer.data[0]).copy()
+    layer.data = [np.add(ends, (0, 0, 2.0)), layer.data[1]]
+    one = _kept(session).state.judgement(session.review.uid(row))
+    assert np.allclose(one.axes[0], np.add(ends, (0, 0, 2.0)))
+    session.review.annotation.undo()
+    one = _kept(session).state.judgement(session.review.uid(row))
+    assert not one.axes or np.allclose(one.axes[0], ends)
+
+
+def test_what_is_no_whole_series_takes_no_annotation(
+    make_napari_viewer, qtbot, case, tmp_path
+):
+    part = Check("part_of_series", "warn", "Only 40 of 99 images.", {})
+    checks = (*case.volume.passport.checks, part)
+    volume = replace(case.volume, passport=Passport(checks))
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    panel = ReviewDock(viewer)
+    viewer.window.add_dock_widget(panel, name="Review")
+    session.add_cases([replace(case, volume=volume)])
+    qtbot.waitUntil(lambda: session.chosen_node > 0)
+    _press(viewer, Qt.Key.Key_F2)
+    assert "Open the whole series" in panel.problem.text()
+    assert drafting.drafts(session.services) == ()
+
+
+def test_a_disc_is_round_in_millimetres_where_pixels_are_not_square(desk):
+    viewer, session, panel = desk
+    _press(viewer, Qt.Key.Key_F9)
+    work = session.review.annotation
+    value = work.new_node()
+    panel.tools.brush.setValue(10)
+    QTest.mouseClick(panel.tools.modes["disc"], LEFT)
+    _press(viewer, Qt.Key.Key_9)  # coronal: 5 mm up, about a third of it across
+    free = (np.asarray(work.layer.data) == 0).all(axis=(0, 2))
+    j = int(np.flatnonzero(free)[5])
+    world = session.image().data_to_world((20, j, 48))
+    viewer.dims.set_point(range(3), tuple(world))
+    shown = np.asarray(world)[list(viewer.dims.displayed)]
+    canvas = viewer.window._qt_viewer.canvas
+    viewer.scene.camera.center = tuple(shown)
+    middle = QPoint(canvas.size[1] // 2, canvas.size[0] // 2)
+    QTest.mouseMove(_canvas(viewer), middle)
+    QTest.qWait(40)
+    QTest.mouseClick(_canvas(viewer), LEFT, NONE, middle)
+    QTest.qWait(40)
+    places = np.argwhere(np.asarray(work.layer.data) == value)
+    assert set(places[:, 1].tolist()) == {j}
+    mm = (places - places.mean(axis=0)) * work.spacing
+    assert np.linalg.norm(mm, axis=1).max() <= 10 + max(work.spacing) / 2
+    assert np.ptp(mm[:, 0]) >= 20 - 2 * work.spacing[0]
+    assert np.ptp(mm[:, 2]) >= 20 - 2 * work.spacing[2]
+    QTest.mouseClick(panel.tools.modes["erase"], LEFT)
+    QTest.mouseClick(_canvas(viewer), LEFT, NONE, middle)
+    QTest.qWait(40)
+    assert not (np.asarray(work.layer.data) == value).any()
+
+
+def test_a_tab_behind_others_chooses_nothing_until_it_is_raised(
+    make_napari_viewer, qtbot, services, case, monkeypatch
+):
+    made = make_napari_viewer(show=True)
+    monkeypatch.setattr("napari.Viewer", lambda **_: made)
+    viewer, _ = build(services)
+    session = session_for(viewer)
+    session.add_cases([case])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    qtbot.wait(200)
+    assert session.chosen_node == 0
+    (panel,) = viewer.window._qt_window.findChildren(ReviewDock)
+    dock_of(panel).raise_()
+    qtbot.waitUntil(lambda: session.chosen_node > 0)
+    session.review.finish()
+
+
+def test_a_queue_made_elsewhere_is_gone_on_with(
+    make_napari_viewer, qtbot, services, monkeypatch
+):
+    from napari_tcia.app import agree, queues
+    from napari_tcia.app.search import search
+    from napari_tcia.core.model import SearchQuery
+
+    listed = search(services, SearchQuery(collection="CT Lymph Nodes"))
+    agree.accept(services, agree.terms(services, listed.items), "Ada")
+    queues.make_queue(services, "CT Lymph Nodes", name="mine", blind=True)
+    made = make_napari_viewer(show=True)
+    monkeypatch.setattr("napari.Viewer", lambda **_: made)
+    viewer, _ = build(services)
+    session = session_for(viewer)
+    (panel,) = viewer.window._qt_window.findChildren(ReviewDock)
+    (button,) = panel.unfinished.findChildren(type(panel.missed_button))
+    assert button.text() == "Queue mine: 0 of 3 seen, blind"
+    QTest.mouseClick(button, LEFT)
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    assert session.review.view().place == "Case 1 of 3"
+    assert [layer.name for layer in viewer.layers] == ["CT - ABD_LYMPH_001"]
+    session.review.finish()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_tcia._napari import axes, walking
 from napari_tcia._napari.layers import AXES, metadata_of
+from napari_tcia._napari.reviewing import Review
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock, ReviewDock
 from napari_tcia.app import drafting
@@ -15,6 +20,7 @@ from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import Settings
 from napari_tcia.demo.twin import phantom_case
+from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.draft import recover
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -33,7 +39,8 @@ class Hand:
         QTest.keyClick(at or self.canvas, key, NONE)
 
     def type(self, words, at):
-        """One line typed is one action."""
+        """One line typed, where the cursor is, is one action."""
+        assert at.hasFocus()
         self.actions += 1
         QTest.keyClicks(at, words)
 
@@ -101,9 +108,9 @@ def test_b_the_largest_node_and_its_short_axis(desk, large_case):
     largest = max(large_case.nodes, key=lambda row: row.short_axis_mm or 0)
     assert session.chosen_node == largest.id
     assert viewer.dims.current_step[0] == largest.k
-    (axes,) = session.ours(AXES)
-    assert f"{largest.short_axis_mm:.1f} ×" in axes.features["mm"][0]
-    assert axes.visible
+    (drawn,) = session.ours(AXES)
+    assert f"{largest.short_axis_mm:.1f} ×" in drawn.features["mm"][0]
+    assert drawn.visible
     assert hand.actions <= 2
 
 
@@ -165,3 +172,31 @@ def test_d_nine_nodes_and_one_comment(desk, large_case):
     assert [one.comment for one in said] == [""] * 4 + ["calcified"] + [""] * 4
     assert hand.actions <= 9 + 3
     assert metadata_of(session.image())["case"] == "MED_LYMPH_073"
+
+
+@pytest.mark.parametrize(
+    ("owner", "slot", "task"),
+    [
+        (walking, "choose", test_b_the_largest_node_and_its_short_axis),
+        (axes, "show", test_b_the_largest_node_and_its_short_axis),
+        (Review, "annotate", test_c_a_mask_is_corrected_and_saved),
+        (Autosave, "tick", test_c_a_mask_is_corrected_and_saved),
+        (Review, "decide", test_d_nine_nodes_and_one_comment),
+        (ReviewDock, "write_comment", test_d_nine_nodes_and_one_comment),
+    ],
+)
+def test_the_tasks_go_through_the_real_slots(
+    owner, slot, task, monkeypatch, request, large_case, qtbot
+):
+    """With one of them dead the task fails: nothing in it takes a short cut."""
+    monkeypatch.setattr(owner, slot, lambda *_, **__: None)
+    monkeypatch.setattr(qtbot, "waitUntil", partial(qtbot.waitUntil, timeout=3000))
+    arguments = {"large_case": large_case, "qtbot": qtbot}
+    wanted = inspect.signature(task).parameters
+
+    def whole():
+        arguments["desk"] = request.getfixturevalue("desk")
+        task(**{name: arguments[name] for name in wanted})
+
+    with pytest.raises(Exception):  # noqa: B017 - whichever way it shows
+        whole()

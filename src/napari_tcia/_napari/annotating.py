@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _TICK_MS = 500
 _NAPARI_MODES = {"look": "pan_zoom", "disc": "paint", "erase": "erase"}
+_PAINTS = ("paint", "erase")
+_OURS = ("ball", "range")
+"""Brushes that napari does not have."""
 
 
 class Annotation(QObject):
@@ -60,6 +63,7 @@ class Annotation(QObject):
         self.spacing = spacing_of(np.asarray(ours["affine"], np.float64))
         self.settings = ToolSettings()
         self.mode = "look"
+        self._strokes = False
         self.pending: Change | None = None
         self._preview: Any = None
         self._places: list[tuple[float, ...]] = []
@@ -78,6 +82,7 @@ class Annotation(QObject):
             ("Escape", self.discard),
         ):
             self.layer.bind_key(key, _press(action), overwrite=True)
+        session.viewer.dims.events.order.connect(self._turned)
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self.saving.tick)
@@ -143,10 +148,18 @@ class Annotation(QObject):
         self.mode = mode
         if not self.value and mode not in ("look", "merge"):
             self.new_node()
-        self.layer.mode = _NAPARI_MODES.get(mode, "pan_zoom")
+        self._take()
         self._set_brush()
         self._session.viewer.layers.selection.active = self.layer
         self.changed.emit()
+
+    def _take(self, event: Any = None) -> None:
+        """Let napari paint where its brush is round in mm: pixels are square there."""
+        napari = _NAPARI_MODES.get(self.mode, "pan_zoom")
+        steps = [self.spacing[n] for n in self._displayed()]
+        square = max(steps) <= 1.01 * min(steps)
+        self._strokes = self.mode in _OURS or (napari in _PAINTS and not square)
+        self.layer.mode = "pan_zoom" if self._strokes else napari
 
     def set(self, settings: ToolSettings) -> None:
         """Take other millimetres and ranges; what was grown is grown again."""
@@ -294,6 +307,11 @@ class Annotation(QObject):
         step = min(s for n, s in enumerate(self.spacing) if n in self._displayed())
         self.layer.brush_size = max(1, round(2 * self.settings.brush_mm / step))
 
+    def _turned(self, event: Any = None) -> None:
+        if not is_closed(self._session.viewer):
+            self._take()
+            self._set_brush()
+
     def _displayed(self) -> tuple[int, ...]:
         return tuple(self._session.viewer.dims.displayed[-2:])
 
@@ -301,10 +319,11 @@ class Annotation(QObject):
 
     def _drag(self, layer: Any, event: Any) -> Iterator[None]:
         """Press, move, release: a click with a place, or a stroke of our brushes."""
-        if event.button != 1 or self.mode in _NAPARI_MODES or not layer.editable:
+        napari = self.mode in _NAPARI_MODES and not self._strokes
+        if event.button != 1 or napari or not layer.editable:
             return
         place = tuple(float(n) for n in layer.world_to_data(event.position))
-        if self.mode in ("ball", "range"):
+        if self._strokes:
             yield from self._stroke(place, event)
             return
         start = np.asarray(event.pos)
@@ -339,14 +358,17 @@ class Annotation(QObject):
         hu = self.settings.hu
         if self.mode == "range" and hu is None:
             hu = (-20.0, 130.0)
+        flat = self._session.viewer.dims.not_displayed
         one = brush(
             np.asarray(self.layer.data),
             at,
             self.settings.brush_mm,
             self.spacing,
             value=self.value,
+            plane=flat[0] if self.mode in _NAPARI_MODES and flat else None,
             image=image,
             hu=hu if self.mode == "range" else None,
+            erase=self.mode == "erase",
         )
         indices = changed(np.asarray(self.layer.data), one)
         if indices[0].size:
@@ -460,6 +482,8 @@ class Annotation(QObject):
         """Capture and write all; whether everything is on the disk."""
         self._timer.stop()
         viewer = self._session.viewer
+        if viewer is not None:
+            viewer.dims.events.order.disconnect(self._turned)
         if viewer is not None and not is_closed(viewer):
             self._drop_preview()
         return self.saving.flush()

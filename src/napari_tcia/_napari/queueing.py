@@ -45,9 +45,13 @@ class Queueing:
         self._session.tell(issue.message for issue in issues)
         self._show()
 
-    def resume(self, queue: Queue) -> None:
+    def resume(self, name: str) -> None:
         """Go on with a queue that was kept."""
-        self.queue = queue
+        try:
+            self.queue = queues.queue_of(self._session.services, name)
+        except TciaError as error:
+            self._session.tell([str(error)])
+            return
         self._show()
 
     def _show(self) -> None:

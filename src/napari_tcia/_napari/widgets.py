@@ -16,11 +16,12 @@ from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.queueing import Queueing
 from napari_tcia._napari.session import Session, session_for
 from napari_tcia._napari.warm import warm
+from napari_tcia._napari.window import dock_of
 from napari_tcia._qt.browser import Browser
 from napari_tcia._qt.citation_panel import CitationPanel
 from napari_tcia._qt.node_table import NodeTable
 from napari_tcia._qt.review_panel import ReviewPanel
-from napari_tcia.app import drafting
+from napari_tcia.app import drafting, queues
 from napari_tcia.app.choices import COMPANION, companion_offer, offers
 from napari_tcia.core.image import Check, NodeRow
 from napari_tcia.errors import TciaError
@@ -151,6 +152,7 @@ class ReviewDock(ReviewPanel):
         review.changed.connect(self._refresh)
         review.asked_comment.connect(self.write_comment)
         self._said: Any = None
+        self._dock: Any = None
         self._offer_unfinished()
         self._refresh()
 
@@ -171,11 +173,21 @@ class ReviewDock(ReviewPanel):
     def showEvent(self, event: Any) -> None:
         """Who looks at this tab wants to see what is to be judged."""
         super().showEvent(event)
-        QTimer.singleShot(0, self._present)
+        dock = dock_of(self)
+        if dock is not None and dock is not self._dock:
+            # A tab behind another counts as visible; that it was raised is told.
+            self._dock = dock
+            dock.visibilityChanged.connect(self._raised)
+        self._raised()
+
+    def _raised(self, visible: bool = True) -> None:
+        if visible:
+            QTimer.singleShot(0, self._present)
 
     def _present(self) -> None:
         with contextlib.suppress(RuntimeError):  # the window is gone by now
-            if self.isVisible() and not self._session.adding:
+            seen = not self.visibleRegion().isEmpty()
+            if seen and not self._session.adding:
                 self._review.present()
                 self._review.make_ready()
 
@@ -227,6 +239,7 @@ class ReviewDock(ReviewPanel):
         """At the start: what of this reader was not ended, to go on with."""
         try:
             found = drafting.drafts(self._session.services)
+            kept, _ = queues.queues(self._session.services)
         except TciaError:
             return
         mine = [one for one in found if one.reader == self._review.reader]
@@ -239,7 +252,17 @@ class ReviewDock(ReviewPanel):
             for one in mine
             if one.unfinished or not one.exit
         ]
-        self.show_unfinished(offered[:3])
+        waiting = [
+            (
+                f"Queue {one.name}: "
+                f"{sum(c.state != 'waiting' for c in one.cases)} of {len(one.cases)} "
+                f"seen{', blind' if one.blind else ''}",
+                one.name,
+            )
+            for one in kept
+            if not one.is_done
+        ]
+        self.show_unfinished(offered[:3], waiting[:3])
 
 
 def _forget_order(session: Session, _: object = None) -> None:
@@ -264,6 +287,7 @@ def open_docks(viewer: Any) -> BrowserDock:
     )
     review.recover_wanted.connect(browser.open_uid)
     browser.queueing = Queueing(session_for(viewer), browser.open_uid)
+    review.queue_wanted.connect(browser.queueing.resume)
     browser.review_wanted.connect(browser.queueing.make)
     QTimer.singleShot(0, dock.raise_)  # napari raises the newest tab by itself
     QTimer.singleShot(0, browser.search_box.setFocus)

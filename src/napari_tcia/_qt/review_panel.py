@@ -153,6 +153,8 @@ class ReviewPanel(QWidget):
     compare_wanted = Signal()
     recover_wanted = Signal(str)
     """SeriesInstanceUID of a case whose draft is to be continued."""
+    queue_wanted = Signal(str)
+    """Name of a queue to go on with."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -494,19 +496,35 @@ class ReviewPanel(QWidget):
         self.saved.say(view.saved, "warn" if view.problem else "good")
         self._filling = False
 
-    def show_unfinished(self, drafts: Sequence[tuple[str, str]]) -> None:
-        """Offer drafts from before: words, and the SeriesInstanceUID of each."""
+    def show_unfinished(
+        self,
+        drafts: Sequence[tuple[str, str]],
+        queues: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Offer what was begun before.
+
+        Parameters
+        ----------
+        drafts : sequence of (str, str)
+            Words, and the SeriesInstanceUID.
+        queues : sequence of (str, str)
+            Words, and the name.
+        """
         layout = self.unfinished.layout()
         assert layout is not None
         while layout.count():
             item = layout.takeAt(0)
             if item is not None and item.widget() is not None:
                 item.widget().deleteLater()
-        for words, series_uid in drafts:
+        offered = [
+            *((words, self.recover_wanted, uid) for words, uid in drafts),
+            *((words, self.queue_wanted, name) for words, name in queues),
+        ]
+        for words, signal, what in offered:
             button = QPushButton(words)
             button.setStyleSheet(_BOX)
             described(button, words, "Open its images, and go on where it ended")
-            button.clicked.connect(partial(self.recover_wanted.emit, series_uid))
+            button.clicked.connect(partial(signal.emit, what))
             layout.addWidget(button)
 
     def _show_node(self, view: ReviewView, before: ReviewView) -> None:

@@ -92,7 +92,9 @@ class Autosave:
         return time.monotonic() - self._saved
 
     def flush(self, seconds: float = 30.0) -> bool:
-        """Wait until everything is on the disk; whether it is."""
+        """Capture, and wait until everything is on the disk; whether it is."""
+        if slices := take_touched(self.labels):
+            self._capture(slices, "paint", wait=True)
         end = time.monotonic() + seconds
         with self._more:
             while self._jobs and not self.error and time.monotonic() < end:
