@@ -122,7 +122,8 @@ def measure(rounds: int, shape: tuple[int, int, int]) -> dict[str, Any]:
 def autosave(rounds: int, labels: np.ndarray) -> dict[str, float]:
     """What a draft takes from the window: its begin, a stroke, and its end."""
     from napari_tcia.review.autosave import Autosave
-    from napari_tcia.review.draft import DraftCase, open_draft, prepare
+    from napari_tcia.review.draft import open_draft, prepare
+    from napari_tcia.review.places import DraftCase
     from napari_tcia.review.watched import watched
 
     case = DraftCase("1.2.3", "own", labels.shape, tuple(map(tuple, np.eye(4))))

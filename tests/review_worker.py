@@ -21,7 +21,9 @@ import numpy as np
 from napari_tcia.review import draft as draft_module
 from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.deltas import fingerprint
-from napari_tcia.review.draft import DraftCase, open_draft, recover
+from napari_tcia.review.draft import open_draft
+from napari_tcia.review.places import DraftCase
+from napari_tcia.review.recovery import recover
 from napari_tcia.review.watched import watched
 
 SHAPE = (12, 64, 64)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_tcia.review.draft import recover
+from napari_tcia.review.recovery import recover
 from x_events import Mouse
 
 WORKER = Path(__file__).parents[1] / "window_worker.py"

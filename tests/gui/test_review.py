@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication
 from napari_tcia._napari import walking
 from napari_tcia._napari.launch import build
 from napari_tcia._napari.layers import metadata_of
+from napari_tcia._napari.review_view import view_of
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock, ReviewDock
 from napari_tcia._napari.window import dock_of
@@ -24,7 +25,7 @@ from napari_tcia.app.services import Services
 from napari_tcia.core.image import Check, Passport
 from napari_tcia.core.settings import Settings
 from napari_tcia.review.deltas import fingerprint
-from napari_tcia.review.draft import recover
+from napari_tcia.review.recovery import recover
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 CTRL = Qt.KeyboardModifier.ControlModifier
@@ -124,7 +125,7 @@ def test_a_decision_can_be_changed_and_all_of_it_stays(desk, case):
     viewer, session, panel = desk
     _press(viewer, Qt.Key.Key_F2)
     _press(viewer, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
-    assert panel.decide["accept"].isChecked()
+    assert panel.judging.decide["accept"].isChecked()
     _press(viewer, Qt.Key.Key_F3)
     found = _kept(session)
     uid = session.review.uid(case.nodes[0])
@@ -136,20 +137,20 @@ def test_a_decision_can_be_changed_and_all_of_it_stays(desk, case):
 def test_what_is_typed_belongs_to_the_node_it_was_typed_at(desk, case, qtbot):
     viewer, session, panel = desk
     _press(viewer, Qt.Key.Key_F5)
-    qtbot.waitUntil(panel.comment.hasFocus)
-    qtbot.keyClicks(panel.comment, "fatty hilum")
-    QTest.keyClick(panel.comment, Qt.Key.Key_F2)  # decides without Enter first
+    qtbot.waitUntil(panel.judging.comment.hasFocus)
+    qtbot.keyClicks(panel.judging.comment, "fatty hilum")
+    QTest.keyClick(panel.judging.comment, Qt.Key.Key_F2)  # decides without Enter first
     found = _kept(session)
     one = found.state.judgement(session.review.uid(case.nodes[0]))
     assert (one.comment, one.decision) == ("fatty hilum", "accept")
     assert session.chosen_node == case.nodes[1].id
-    assert panel.comment.text() == ""
-    qtbot.mouseClick(panel.reasons["vessel"], LEFT)
-    qtbot.mouseClick(panel.reasons["boundary"], LEFT)
-    panel.station.setCurrentIndex(panel.station.findData("4R"))
-    panel.station.activated.emit(panel.station.currentIndex())
-    panel.confidence.setCurrentIndex(1)
-    panel.confidence.activated.emit(1)
+    assert panel.judging.comment.text() == ""
+    qtbot.mouseClick(panel.judging.reasons["vessel"], LEFT)
+    qtbot.mouseClick(panel.judging.reasons["boundary"], LEFT)
+    panel.judging.station.setCurrentIndex(panel.judging.station.findData("4R"))
+    panel.judging.station.activated.emit(panel.judging.station.currentIndex())
+    panel.judging.confidence.setCurrentIndex(1)
+    panel.judging.confidence.activated.emit(1)
     panel.notes.setFocus()
     qtbot.waitUntil(panel.notes.hasFocus)
     qtbot.keyClicks(panel.notes, "motion")
@@ -345,7 +346,7 @@ def test_axes_by_hand_and_stations_come_back(desk, case, make_napari_viewer, qtb
     ReviewDock(again)
     other.add_cases([case])
     qtbot.waitUntil(lambda: other.image() is not None and not other.adding)
-    assert other.review.view().offer.startswith("Your annotation of")
+    assert view_of(other.review).offer.startswith("Your annotation of")
     assert other.review.begin()
     ours = metadata_of(other.image())
     assert ours["stations"] == {row.id: "7"}
@@ -370,7 +371,7 @@ def test_a_second_window_looks_on_and_says_who_holds_it(
     _press(again, Qt.Key.Key_F3)
     _press(again, Qt.Key.Key_F9)
     assert "R1" in second.problem.text()
-    assert not second.decide["accept"].isEnabled()
+    assert not second.judging.decide["accept"].isEnabled()
     work = again.layers["My nodes - R1"]
     assert not work.editable
     assert (_folder(session) / "log.jsonl").read_bytes() == log
@@ -490,7 +491,7 @@ def test_blind_reading_shows_nothing_of_the_reference(
     assert table.model.rows == ()
     assert "reference" not in table.badge.text()
     _press(viewer, Qt.Key.Key_N)
-    view = session.review.view()
+    view = view_of(session.review)
     assert (view.position, view.total, view.node) == ("", 0, "")
     _press(viewer, Qt.Key.Key_F9)
     work = session.review.annotation
@@ -564,7 +565,7 @@ def test_a_queue_goes_from_case_to_case(
     review = session.review
     for number, name in enumerate(names, start=1):
         qtbot.waitUntil(lambda n=name: shown() == n and not session.adding)
-        qtbot.waitUntil(lambda n=number: review.view().place == f"Case {n} of 3")
+        qtbot.waitUntil(lambda n=number: view_of(review).place == f"Case {n} of 3")
         assert len(session.ours("image")) == 1
         if number == 2:
             _press(viewer, Qt.Key.Key_F8)
@@ -612,7 +613,7 @@ def test_an_unfinished_draft_is_offered_at_the_start(
     assert button.text().startswith("Continue MED_LYMPH_001")
     QTest.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
-    assert "ended early" in session.review.view().offer
+    assert "ended early" in view_of(session.review).offer
     _press(viewer, Qt.Key.Key_F9)
     assert session.review.state.notes == "half way"
     session.review.finish()
@@ -648,10 +649,10 @@ def test_closing_the_window_writes_everything(desk, qtbot):
 
 def test_a_case_is_rejected_with_a_reason_by_keys(desk, qtbot):
     _, session, panel = desk
-    panel.comment.setFocus()
+    panel.judging.comment.setFocus()
     shift = Qt.KeyboardModifier.ShiftModifier
-    qtbot.waitUntil(panel.comment.hasFocus)
-    QTest.keyClick(panel.comment, Qt.Key.Key_F8, shift)
+    qtbot.waitUntil(panel.judging.comment.hasFocus)
+    QTest.keyClick(panel.judging.comment, Qt.Key.Key_F8, shift)
     qtbot.waitUntil(lambda: QApplication.activePopupWidget() is not None)
     menu = QApplication.activePopupWidget()
     QTest.keyClick(menu, Qt.Key.Key_Down)
@@ -661,7 +662,7 @@ def test_a_case_is_rejected_with_a_reason_by_keys(desk, qtbot):
         "rejected",
         ("contrast bolus",),
     )
-    QTest.keyClick(panel.comment, Qt.Key.Key_F7, shift)
+    QTest.keyClick(panel.judging.comment, Qt.Key.Key_F7, shift)
     assert _kept(session).state.exit == "escalated"
 
 
@@ -772,6 +773,6 @@ def test_a_queue_made_elsewhere_is_gone_on_with(
     assert button.text() == "Queue mine: 0 of 3 seen, blind"
     QTest.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
-    assert session.review.view().place == "Case 1 of 3"
+    assert view_of(session.review).place == "Case 1 of 3"
     assert [layer.name for layer in viewer.layers] == ["CT - ABD_LYMPH_001"]
     session.review.finish()

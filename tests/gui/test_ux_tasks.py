@@ -15,13 +15,14 @@ from napari_tcia._napari.layers import AXES, metadata_of
 from napari_tcia._napari.reviewing import Review
 from napari_tcia._napari.session import session_for
 from napari_tcia._napari.widgets import NodesDock, ReviewDock
+from napari_tcia._qt.judgement_panel import JudgementPanel
 from napari_tcia.app import drafting
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
 from napari_tcia.core.settings import Settings
 from napari_tcia.demo.twin import phantom_case
 from napari_tcia.review.autosave import Autosave
-from napari_tcia.review.draft import recover
+from napari_tcia.review.recovery import recover
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
@@ -158,8 +159,8 @@ def test_d_nine_nodes_and_one_comment(desk, large_case):
     for number, key in enumerate(keys):
         if number == 4:
             hand.key(Qt.Key.Key_F5)
-            hand.type("calcified", review.comment)
-            hand.key(Qt.Key.Key_Return, review.comment)
+            hand.type("calcified", review.judging.comment)
+            hand.key(Qt.Key.Key_Return, review.judging.comment)
         hand.key(key)
     assert session.review.saving.flush()
     (info,) = drafting.drafts(session.services)
@@ -182,7 +183,7 @@ def test_d_nine_nodes_and_one_comment(desk, large_case):
         (Review, "annotate", test_c_a_mask_is_corrected_and_saved),
         (Autosave, "tick", test_c_a_mask_is_corrected_and_saved),
         (Review, "decide", test_d_nine_nodes_and_one_comment),
-        (ReviewDock, "write_comment", test_d_nine_nodes_and_one_comment),
+        (JudgementPanel, "write_comment", test_d_nine_nodes_and_one_comment),
     ],
 )
 def test_the_tasks_go_through_the_real_slots(

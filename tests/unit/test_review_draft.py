@@ -26,13 +26,9 @@ from napari_tcia.errors import (
 from napari_tcia.review import draft as draft_module
 from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.deltas import fingerprint
-from napari_tcia.review.draft import (
-    DraftCase,
-    folder_of,
-    open_draft,
-    reader_code,
-    recover,
-)
+from napari_tcia.review.draft import open_draft
+from napari_tcia.review.places import DraftCase, folder_of, reader_code
+from napari_tcia.review.recovery import recover
 from napari_tcia.review.watched import take_touched, watched
 
 SHAPE = (6, 9, 8)

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tcia._napari import going, linked, measuring, planes, walking, windowing
+from napari_tcia._qt.judgement_panel import DECIDE
 from napari_tcia._qt.key_sheet import KeySheet
-from napari_tcia._qt.review_panel import DECIDE
 from napari_tcia.app.windows import PRESETS
 
 if TYPE_CHECKING:

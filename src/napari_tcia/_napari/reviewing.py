@@ -14,7 +14,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from napari_tcia._napari import axes, beside, view, walking
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.annotating import Annotation
-from napari_tcia._qt.review_panel import ReviewView
+from napari_tcia._napari.review_view import about
 from napari_tcia.app import drafting
 from napari_tcia.core.geometry import index_to_patient
 from napari_tcia.core.image import NodeRow, Segment
@@ -23,7 +23,7 @@ from napari_tcia.core.task import Done, Outcome
 from napari_tcia.errors import TciaError
 from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.draft import Draft
-from napari_tcia.review.state import Judgement, ReviewState, new_uid
+from napari_tcia.review.state import ReviewState, new_uid
 from napari_tcia.review.watched import watched
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Review(QObject):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._session = session
+        self.session = session
         self.saving: Autosave | None = None
         self.annotation: Annotation | None = None
         self.image: Any = None
@@ -58,9 +58,11 @@ class Review(QObject):
         """"Case 3 of 12", where there is a queue."""
         self._reader = ""
         self._since = time.monotonic()
-        self._spent = 0.0
+        self.spent = 0.0
         self._ready: tuple[Any, Any] | None = None
-        self._offer: tuple[Any, str] = (None, "")
+        self._offered: tuple[str, str] | None = None
+        self.offer = ""
+        """What of this reader lies here from before, in words."""
         session.layers_changed.connect(self._look)
         session.node_chosen.connect(self._chosen)
         session.axes_drawn.connect(self._axes)
@@ -83,7 +85,7 @@ class Review(QObject):
         """Code of the reader, as it was used last."""
         if not self._reader:
             try:
-                self._reader = drafting.last_reader(self._session.services)
+                self._reader = drafting.last_reader(self.session.services)
             except TciaError:
                 self._reader = drafting.READER
         return self._reader
@@ -91,14 +93,14 @@ class Review(QObject):
     def set_reader(self, name: str) -> None:
         """Work under another code from now on; what was done stays where it is."""
         try:
-            code = drafting.remember_reader(self._session.services, name)
+            code = drafting.remember_reader(self.session.services, name)
         except TciaError as error:
             self.problem = str(error)
             self.changed.emit()
             return
         if code != self.reader:
             self.finish()
-            self._reader, self._offer = code, (None, "")
+            self._reader, self._offered = code, None
         self.problem = ""
         self._look()
 
@@ -114,11 +116,11 @@ class Review(QObject):
 
     def rows(self) -> tuple[NodeRow, ...]:
         """Nodes of the case, in the order of the table."""
-        return walking.rows(self._session)
+        return walking.rows(self.session)
 
     def row(self) -> NodeRow | None:
         """The node that is judged."""
-        chosen = self._session.chosen_node
+        chosen = self.session.chosen_node
         return next((row for row in self.rows() if row.id == chosen), None)
 
     def uid(self, row: NodeRow) -> str:
@@ -127,9 +129,7 @@ class Review(QObject):
         return drafting.node_uid(str(ours.get("series_uid", "")), row, self._segments())
 
     def _segments(self) -> tuple[Segment, ...]:
-        for layer in self._session.of_volume(
-            self.image, self._session.ours("reference")
-        ):
+        for layer in self.session.of_volume(self.image, self.session.ours("reference")):
             listed = (case_layers.metadata_of(layer) or {}).get("segments", ())
             known = {"value", "label", "tracking_uid"}
             return tuple(
@@ -145,7 +145,7 @@ class Review(QObject):
         self._look()
         if self.saving is not None:
             return not self.saving.draft.read_only
-        image = self._session.image()
+        image = self.session.image()
         if image is None:
             return False
         self.image = image
@@ -167,7 +167,7 @@ class Review(QObject):
             if ready is not None and ready[0] is labels:
                 labels = ready[1]  # once: the draft goes on with it
             draft = drafting.begin(
-                self._session.services, case, self.reader, labels, nodes
+                self.session.services, case, self.reader, labels, nodes
             )
         except TciaError as error:
             self.problem = str(error)
@@ -175,14 +175,14 @@ class Review(QObject):
             return False
         self.saving = Autosave(draft, watched(draft.labels, draft.slices))
         self.problem = " ".join(drafting.doubts(draft))
-        self._since, self._spent = time.monotonic(), 0.0
+        self._since, self.spent = time.monotonic(), 0.0
         self._restore()
         self.changed.emit()
         return not draft.read_only
 
     def _start(self) -> tuple[Any, Mapping[int, str]]:
         """What a new draft begins with: the nodes of the reference and who they are."""
-        found = self._session.of_volume(self.image, self._session.ours("reference"))
+        found = self.session.of_volume(self.image, self.session.ours("reference"))
         ours = [
             layer
             for layer in found
@@ -212,7 +212,7 @@ class Review(QObject):
                 stations[row.id] = one.station
             if one.axes:
                 drawn[row.id] = [[list(end) for end in line] for line in one.axes]
-        self._session.nodes_changed.emit()
+        self.session.nodes_changed.emit()
 
     def annotate(self) -> Annotation | None:
         """Show the working copy, to be painted on."""
@@ -221,7 +221,7 @@ class Review(QObject):
         if self.annotation is not None or self.saving is None:
             return self.annotation
         self.annotation = Annotation(
-            self._session, self.image, self.saving, self.saving.draft.reader
+            self.session, self.image, self.saving, self.saving.draft.reader
         )
         row = self.row()
         if row is not None and row.label is not None:
@@ -243,7 +243,7 @@ class Review(QObject):
             saving.draft.close()
             if not whole and saving.error is not None:
                 self.problem = f"Not all was saved: {saving.error}"
-        viewer = self._session.viewer
+        viewer = self.session.viewer
         if annotation is not None and viewer is not None:
             with contextlib.suppress(ValueError, RuntimeError):
                 if annotation.layer in viewer.layers:
@@ -252,12 +252,12 @@ class Review(QObject):
 
     def _look(self, event: Any = None) -> None:
         """Follow what is looked at: another case, or none."""
-        image = self._session.image()
+        image = self.session.image()
         gone = self.image is not None and self.image not in self._images()
         work = self.annotation
-        viewer = self._session.viewer
+        viewer = self.session.viewer
         if gone:
-            beside.close(self._session)
+            beside.close(self.session)
             self.finish()
             self.image, self._ready = None, None
         elif (
@@ -270,7 +270,7 @@ class Review(QObject):
             if other and self.saving is not None:
                 self.finish()
             if other or self.image is None:
-                self._session.chosen_node = 0
+                self.session.chosen_node = 0
             self.image = image
         self._offer_draft()
         self.changed.emit()
@@ -288,12 +288,12 @@ class Review(QObject):
             if isinstance(outcome, Done):
                 self._ready = (labels, outcome.value)
 
-        self._session.runner.submit(
+        self.session.runner.submit(
             "ready to annotate", drafting.ready, labels, on_done=done
         )
 
     def _images(self) -> list[Any]:
-        return self._session.ours("image")
+        return self.session.ours("image")
 
     def _volume(self, image: Any) -> str:
         ours = case_layers.metadata_of(image) if image is not None else None
@@ -302,15 +302,15 @@ class Review(QObject):
     def _offer_draft(self) -> None:
         """Look, once per case, for what this reader did before."""
         series = self._volume(self.image)
-        if self._offer[0] == (series, self.reader):
+        if self._offered == (series, self.reader):
             return
         words = ""
         with contextlib.suppress(TciaError, OSError):
-            found = drafting.drafts(self._session.services, series)
+            found = drafting.drafts(self.session.services, series)
             for info in found:
                 if series and info.reader == self.reader:
-                    words = _about(info)
-        self._offer = ((series, self.reader), words)
+                    words = about(info)
+        self._offered, self.offer = (series, self.reader), words
 
     # what a reader says
 
@@ -331,14 +331,14 @@ class Review(QObject):
         if not rows or self.row() is not None:
             return
         left = [r for r in rows if not self.state.judgement(self.uid(r)).decision]
-        walking.choose(self._session, (left or rows)[0])
+        walking.choose(self.session, (left or rows)[0])
 
     def _next(self, row: NodeRow) -> None:
         rows = self.rows()
         at = [one.id for one in rows].index(row.id)
         for one in (*rows[at + 1 :], *rows[:at]):
             if not self.state.judgement(self.uid(one)).decision:
-                walking.choose(self._session, one)
+                walking.choose(self.session, one)
                 return
 
     def say(self, field: str, value: Any) -> None:
@@ -381,9 +381,9 @@ class Review(QObject):
             ours.setdefault(axes.DRAWN, {})[row.id] = lines
         else:
             ours.setdefault(axes.DRAWN, {}).pop(row.id, None)
-        if field == "axes" and self._session.chosen_node == row.id:
-            axes.show(self._session, row)
-        self._session.nodes_changed.emit()
+        if field == "axes" and self.session.chosen_node == row.id:
+            axes.show(self.session, row)
+        self.session.nodes_changed.emit()
 
     def _station(self, node: int, name: str) -> None:
         self._of_table(node, "station", name)
@@ -395,12 +395,12 @@ class Review(QObject):
         self._of_table(node, "axes", tuple(tuple(map(tuple, line)) for line in ends))
 
     def _of_table(self, node: int, field: str, value: Any) -> None:
-        if node == self._session.chosen_node:
+        if node == self.session.chosen_node:
             self.say(field, value)
 
     def missed(self) -> None:
         """Note that a node is missing where the picture is."""
-        image, viewer = self._session.image(), self._session.viewer
+        image, viewer = self.session.image(), self.session.viewer
         if image is None or viewer is None or not self.begin() or self.saving is None:
             return
         place = viewer.dims.point
@@ -429,7 +429,7 @@ class Review(QObject):
 
     def go_to(self, uid: str) -> None:
         """Show the place of a finding."""
-        image, viewer = self._session.image(), self._session.viewer
+        image, viewer = self.session.image(), self.session.viewer
         for one in self.state.findings:
             if one.uid == uid and image is not None and viewer is not None:
                 world = image.data_to_world(one.index)
@@ -484,15 +484,15 @@ class Review(QObject):
 
     def show_others(self) -> None:
         """Show side by side what others drew on the same images."""
-        image, viewer = self._session.image(), self._session.viewer
+        image, viewer = self.session.image(), self.session.viewer
         if image is None or viewer is None:
             return
-        if self._session.beside is not None:
-            beside.close(self._session)
+        if self.session.beside is not None:
+            beside.close(self.session)
             return
         ours = case_layers.metadata_of(image) or {}
         if ours.get("blind"):
-            self._session.tell(["Nobody else's nodes are shown while you read blind."])
+            self.session.tell(["Nobody else's nodes are shown while you read blind."])
             return
         sources: dict[str, Any] = {}
         try:
@@ -502,19 +502,17 @@ class Review(QObject):
                 np.asarray(ours["affine"], np.float64),
                 image.data.shape,
             )
-            for one in drafting.other_readers(
-                self._session.services, case, self.reader
-            ):
+            for one in drafting.other_readers(self.session.services, case, self.reader):
                 sources[f"Reader {one.reader}"] = one.labels
         except TciaError as error:
-            self._session.tell([str(error)])
-        for layer in self._session.of_volume(image, self._session.ours("reference")):
+            self.session.tell([str(error)])
+        for layer in self.session.of_volume(image, self.session.ours("reference")):
             if layer.data.shape == image.data.shape:
                 sources[layer.name] = layer.data
         if sources:
-            beside.show(self._session, image, sources)
+            beside.show(self.session, image, sources)
         else:
-            self._session.tell(["Nobody else has drawn on these images."])
+            self.session.tell(["Nobody else has drawn on these images."])
 
     # time, and what is shown
 
@@ -537,81 +535,11 @@ class Review(QObject):
     def _spend(self, saving: Autosave, all_of_it: bool = False) -> None:
         """Count the time while the window is in use."""
         now = time.monotonic()
-        window = self._session.window()
+        window = self.session.window()
         if window is None or window.isActiveWindow():
-            self._spent += min(now - self._since, 5.0)
+            self.spent += min(now - self._since, 5.0)
         self._since = now
-        enough = self._spent >= _TIME_SECONDS or (all_of_it and self._spent >= 0.1)
+        enough = self.spent >= _TIME_SECONDS or (all_of_it and self.spent >= 0.1)
         if enough and not saving.draft.read_only:
-            saving.record("time", after=round(self._spent, 1))
-            self._spent = 0.0
-
-    def view(self) -> ReviewView:
-        """What the panel shows."""
-        image = self._session.image()
-        ours = (case_layers.metadata_of(image) or {}) if image is not None else {}
-        rows, row, state = self.rows(), self.row(), self.state
-        blind = bool(ours.get("blind"))
-        saving = self.saving
-        decided = sum(bool(state.judgement(self.uid(one)).decision) for one in rows)
-        position = ""
-        if row is not None and not blind:
-            position = f"node {[r.id for r in rows].index(row.id) + 1} of {len(rows)}"
-        return ReviewView(
-            case=str(ours.get("case", "")) if image is not None else "",
-            place=self.place,
-            node=_words(row) if row is not None else "",
-            position=position,
-            judgement=state.judgement(self.uid(row))
-            if row is not None
-            else Judgement(),
-            decided=decided,
-            total=len(rows),
-            findings=state.findings,
-            notes=state.notes,
-            exit=state.exit,
-            started=saving is not None,
-            drawing=self.annotation is not None,
-            read_only=saving is not None and saving.draft.read_only,
-            offer=self._offer[1] if saving is None and image is not None else "",
-            saved=_saved(saving),
-            problem=self.problem,
-            seconds=state.seconds + self._spent,
-            queued=bool(self.place),
-            blind=blind or self._session.blind,
-        )
-
-
-def _words(row: NodeRow) -> str:
-    parts = [f"Node {row.id}"]
-    if row.short_axis_mm is not None and row.long_axis_mm is not None:
-        parts.append(f"{row.short_axis_mm:.1f} \u00d7 {row.long_axis_mm:.1f} mm")
-    if row.size_class:
-        parts.append(row.size_class.replace(">=", "\u2265"))
-    if row.k >= 0:
-        parts.append(f"image {row.k + 1}")
-    return "   ".join(parts)
-
-
-def _saved(saving: Autosave | None) -> str:
-    if saving is None or saving.draft.read_only:
-        return ""
-    if saving.error is not None or saving.waiting > 3:
-        return f"{saving.waiting} steps are not saved yet"
-    seconds = int(saving.seconds)
-    if seconds < 60:
-        return f"Saved {seconds} s ago" if seconds else "Saved just now"
-    return f"Saved {seconds // 60} min ago"
-
-
-def _about(info: Any) -> str:
-    parts = [f"Your annotation of {info.saved[:16].replace('T', ' ')} UTC is here"]
-    if info.decided:
-        parts.append(f"{info.decided} decided")
-    if info.edits:
-        parts.append(f"{info.edits} edits")
-    if info.unfinished:
-        parts.append("its last session ended early; nothing confirmed is lost")
-    if info.problem:
-        return str(info.problem)
-    return ", ".join(parts) + "."
+            saving.record("time", after=round(self.spent, 1))
+            self.spent = 0.0

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_tcia._napari import axes, onto, walking
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.queueing import Queueing
+from napari_tcia._napari.review_view import view_of
 from napari_tcia._napari.session import Session, session_for
 from napari_tcia._napari.warm import warm
 from napari_tcia._napari.window import dock_of
@@ -150,14 +151,14 @@ class ReviewDock(ReviewPanel):
         self.tools.asked.connect(self._act)
         self.tools.changed.connect(self._set)
         review.changed.connect(self._refresh)
-        review.asked_comment.connect(self.write_comment)
+        review.asked_comment.connect(self.judging.write_comment)
         self._said: Any = None
         self._dock: Any = None
         self._offer_unfinished()
         self._refresh()
 
     def _refresh(self) -> None:
-        view = self._review.view()
+        view = view_of(self._review)
         self.show_view(view)
         if view.total and not view.node:
             QTimer.singleShot(0, self._present)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QLineEdit,
     QMenu,
@@ -18,12 +17,18 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QFlowLayout
 
+from napari_tcia._qt.judgement_panel import (
+    BOX,
+    COMMENT_KEY,
+    DECIDE,
+    JudgementPanel,
+    narrow,
+)
 from napari_tcia._qt.style import (
     CHIP,
     CLINICAL,
@@ -37,29 +42,19 @@ from napari_tcia._qt.style import (
     secondary,
 )
 from napari_tcia._qt.tool_panel import ToolPanel
-from napari_tcia.nodes.stations import STATIONS
 from napari_tcia.review.state import (
     CASE_REASONS,
-    CONFIDENCES,
-    REASONS,
     Finding,
     Judgement,
 )
 
-_MARKS = {"accept": "\u2713", "reject": "\u2717", "unsure": "?"}
-_COLOURS = {"accept": "#1d7a46", "reject": "#b3261e", "unsure": "#8f5a00"}
-DECIDE = {
-    "accept": ("Accept", "F2", "A node, drawn well enough; goes to the next"),
-    "reject": ("Reject", "F3", "No node, or not as it is drawn; goes to the next"),
-    "unsure": ("Unsure", "F4", "Somebody else should look; goes to the next"),
-}
 LEAVE = {
     "done": ("Save && next", "F7", "Everything is saved already; on to the next case"),
     "skipped": ("Skip", "F8", "Leave the case for later"),
     "rejected": ("Reject case", "Shift+F8", "With the reasons that you choose"),
     "escalated": ("Escalate", "Shift+F7", "Somebody else has to look at this case"),
 }
-COMMENT_KEY, MISSED_KEY, ANNOTATE_KEY = "F5", "F6", "F9"
+MISSED_KEY, ANNOTATE_KEY = "F6", "F9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +175,10 @@ class ReviewPanel(QWidget):
         body = QVBoxLayout(self.body)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(SPACING)
-        self._node_part(body)
+        self.judging = JudgementPanel()
+        self.judging.decided.connect(self.decided)
+        self.judging.said.connect(self.said)
+        body.addWidget(self.judging)
         self._drawing_part(body)
         self._case_part(body)
         layout.addWidget(self.body)
@@ -233,59 +231,6 @@ class ReviewPanel(QWidget):
         row.addWidget(label)
         row.addWidget(self.reader)
         return row
-
-    def _node_part(self, body: QVBoxLayout) -> None:
-        self.node = Note(meaning="plain")
-        body.addWidget(self.node)
-        row = QHBoxLayout()
-        row.setSpacing(SPACING)
-        self.decide: dict[str, QPushButton] = {}
-        for code, (title, key, tip) in DECIDE.items():
-            button = QPushButton(f"{_MARKS[code]} {title}\n{key}")
-            button.setCheckable(True)
-            button.setMinimumHeight(44)
-            _narrow(button)
-            described(button, title, f"{tip} ({key})")
-            button.clicked.connect(partial(self._decide, code))
-            self.decide[code] = button
-            row.addWidget(button, 1)
-        body.addLayout(row)
-        self.reasons_row = QWidget()
-        flow = QFlowLayout(self.reasons_row)
-        flow.setContentsMargins(0, 0, 0, 0)
-        self.reasons: dict[str, QPushButton] = {}
-        for reason in REASONS:
-            chip = QPushButton(reason)
-            chip.setCheckable(True)
-            chip.setStyleSheet(_TOGGLE)
-            described(chip, f"Reason: {reason}", "Why it is not what it was said to be")
-            chip.clicked.connect(self._reasons)
-            self.reasons[reason] = chip
-            flow.addWidget(chip)
-        body.addWidget(self.reasons_row)
-        self.comment = QLineEdit()
-        self.comment.setPlaceholderText(f"Comment on this node ({COMMENT_KEY})")
-        described(
-            self.comment, "Comment on this node", f"({COMMENT_KEY}) Enter keeps it"
-        )
-        self.comment.returnPressed.connect(self._comment)
-        self.comment.editingFinished.connect(self._comment)
-        body.addWidget(self.comment)
-        row = QHBoxLayout()
-        self.station = _choice("Station", [("no station", "")])
-        for one in STATIONS:
-            self.station.addItem(one.title, one.name)
-        self.station.activated.connect(
-            lambda n: self.said.emit("station", self.station.itemData(n))
-        )
-        words = [(f"{c} confidence" if c else "confidence", c) for c in CONFIDENCES]
-        self.confidence = _choice("Confidence", words)
-        self.confidence.activated.connect(
-            lambda n: self.said.emit("confidence", self.confidence.itemData(n))
-        )
-        row.addWidget(self.station, 1)
-        row.addWidget(self.confidence)
-        body.addLayout(row)
 
     def _drawing_part(self, body: QVBoxLayout) -> None:
         row = QHBoxLayout()
@@ -358,8 +303,8 @@ class ReviewPanel(QWidget):
         for code, (title, key, tip) in LEAVE.items():
             button = QPushButton(f"{title}\n{key.replace('+', ' + ')}")
             described(button, title.replace("&&", "&"), f"{tip} ({key})")
-            button.setStyleSheet(_BOX)
-            _narrow(button)
+            button.setStyleSheet(BOX)
+            narrow(button)
             button.clicked.connect(partial(self._leave, code))
             self.leave[code] = button
             row.addWidget(button, 1)
@@ -373,10 +318,10 @@ class ReviewPanel(QWidget):
     def _keys(self) -> None:
         """The same keys while the focus is in the panel."""
         for code, (_, key, _) in DECIDE.items():
-            self._key(key, partial(self._decide, code))
+            self._key(key, partial(self.judging.choose, code))
         for code, (_, key, _) in LEAVE.items():
             self._key(key, partial(self._leave, code))
-        self._key(COMMENT_KEY, self.write_comment)
+        self._key(COMMENT_KEY, self.judging.write_comment)
         self._key(MISSED_KEY, self.missed.emit)
         self._key(ANNOTATE_KEY, self.annotate.emit)
 
@@ -387,21 +332,10 @@ class ReviewPanel(QWidget):
 
     # what a reader does
 
-    def write_comment(self) -> None:
-        """Put the cursor where a comment on the node is typed."""
-        if self.comment.isEnabled():
-            self.comment.setFocus(Qt.FocusReason.ShortcutFocusReason)
-            self.comment.selectAll()
-
     def keep_typed(self) -> None:
         """Hand over what is typed and not confirmed yet."""
-        self._comment()
+        self.judging.keep_typed()
         self._notes()
-
-    def _decide(self, code: str, _checked: bool = False) -> None:
-        if self.decide[code].isEnabled():
-            self._comment()
-            self.decided.emit(code)
 
     def _leave(self, code: str, _checked: bool = False) -> None:
         if not self.leave[code].isEnabled():
@@ -419,15 +353,6 @@ class ReviewPanel(QWidget):
         button = self.leave[code]
         menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
         menu.setActiveAction(menu.actions()[0])
-
-    def _comment(self) -> None:
-        text = self.comment.text().strip()
-        if self.comment.isEnabled() and text != self.view.judgement.comment:
-            self.said.emit("comment", text)
-
-    def _reasons(self) -> None:
-        chosen = tuple(name for name, chip in self.reasons.items() if chip.isChecked())
-        self.said.emit("reasons", chosen)
 
     def _notes(self) -> None:
         text = self.notes.toPlainText().strip()
@@ -461,7 +386,12 @@ class ReviewPanel(QWidget):
         self.body.setVisible(bool(view.case))
         self.exits.setVisible(bool(view.case))
         self.unfinished.setVisible(not view.case)
-        self._show_node(view, before)
+        self.judging.show_node(
+            view.node,
+            view.judgement,
+            enabled=bool(view.node) and not view.read_only,
+            empty="Choose a node (N)" if view.total else "",
+        )
         label = "Continue my annotation" if view.offer else "Start my annotation"
         self.start_button.setText(f"{label}  {ANNOTATE_KEY}")
         described(
@@ -488,7 +418,7 @@ class ReviewPanel(QWidget):
         for code, button in self.leave.items():
             button.setEnabled(not view.read_only)
             button.setProperty("chosen", view.exit == code)
-            button.setStyleSheet(_CHOSEN if view.exit == code else _BOX)
+            button.setStyleSheet(_CHOSEN if view.exit == code else BOX)
         self.leave["done"].setText(
             f"{'Save && next' if view.queued else 'Done'}\n{LEAVE['done'][1]}"
         )
@@ -522,31 +452,10 @@ class ReviewPanel(QWidget):
         ]
         for words, signal, what in offered:
             button = QPushButton(words)
-            button.setStyleSheet(_BOX)
+            button.setStyleSheet(BOX)
             described(button, words, "Open its images, and go on where it ended")
             button.clicked.connect(partial(signal.emit, what))
             layout.addWidget(button)
-
-    def _show_node(self, view: ReviewView, before: ReviewView) -> None:
-        one = view.judgement
-        self.node.say(view.node or ("Choose a node (N)" if view.total else ""))
-        can = bool(view.node) and not view.read_only
-        for code, button in self.decide.items():
-            button.setEnabled(can)
-            button.setChecked(one.decision == code)
-            colour = _COLOURS[code]
-            button.setStyleSheet(_BOX + _DECIDED.format(colour))
-        for name, chip in self.reasons.items():
-            chip.setEnabled(can)
-            chip.setChecked(name in one.reasons)
-        for widget in (self.comment, self.station, self.confidence):
-            widget.setEnabled(can)
-        same = view.node == before.node and one.comment == before.judgement.comment
-        if not (same and self.comment.hasFocus()):
-            self.comment.setText(one.comment)
-        self.station.setCurrentIndex(max(0, self.station.findData(one.station)))
-        at = self.confidence.findData(one.confidence)
-        self.confidence.setCurrentIndex(max(0, at))
 
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         layout = self.findings.layout()
@@ -572,32 +481,4 @@ class ReviewPanel(QWidget):
         self.findings.setVisible(bool(findings))
 
 
-_BOX = (
-    "QPushButton { border: 1px solid rgba(128,128,128,150); border-radius: 4px;"
-    " padding: 4px 2px; background: transparent; }"
-    "QPushButton:hover, QPushButton:focus { border-color: #2f7de1; }"
-    "QPushButton:disabled { color: rgba(128,128,128,160); }"
-)
-_CHOSEN = _BOX + "QPushButton { background: rgba(47,125,225,90); }"
-_DECIDED = "QPushButton:checked {{ background: {}; color: white; }}"
-_TOGGLE = (
-    CHIP + "QPushButton:checked { background: rgba(47,125,225,170); color: white; }"
-)
-
-
-def _narrow(widget: QWidget) -> None:
-    """Let a row share its width evenly, however long the words are."""
-    policy = QSizePolicy.Policy
-    widget.setSizePolicy(policy.Ignored, policy.Preferred)
-
-
-def _choice(name: str, entries: Iterable[tuple[str, str]]) -> QComboBox:
-    box = QComboBox()
-    box.setMinimumContentsLength(8)
-    adjust = QComboBox.SizeAdjustPolicy
-    box.setSizeAdjustPolicy(adjust.AdjustToMinimumContentsLengthWithIcon)
-    for words, value in entries:
-        box.addItem(words, value)
-    described(box, name)
-    box.view().setAccessibleName(name)
-    return box
+_CHOSEN = BOX + "QPushButton { background: rgba(47,125,225,90); }"

@@ -40,8 +40,8 @@ from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.nodes import labels as _labels
 from napari_tcia.nodes import match as _match
 from napari_tcia.nodes import points as _points
-from napari_tcia.review.draft import Recovered
 from napari_tcia.review.queue import Queue
+from napari_tcia.review.recovery import Recovered
 from napari_tcia.volume import read as _read
 
 if TYPE_CHECKING:

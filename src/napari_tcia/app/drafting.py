@@ -30,18 +30,10 @@ from napari_tcia.core.task import CancelToken, Report, silent
 from napari_tcia.errors import BrokenGeometry, NothingFound, TciaError, UsageError
 from napari_tcia.export import nifti
 from napari_tcia.review import versions
-from napari_tcia.review.draft import (
-    LOG,
-    Draft,
-    DraftCase,
-    Recovered,
-    Start,
-    open_draft,
-    prepare,
-    reader_code,
-    recover,
-)
+from napari_tcia.review.draft import Draft, Start, open_draft, prepare
 from napari_tcia.review.log import read_log
+from napari_tcia.review.places import LOG, DraftCase, reader_code
+from napari_tcia.review.recovery import Recovered, recover
 from napari_tcia.review.state import ReviewState, folded
 
 READER = "R1"

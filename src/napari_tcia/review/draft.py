@@ -1,18 +1,6 @@
-"""A reader's work on one case, as it lies on the disk.
+"""A reader's work on one case: continued or begun, written by one process at a time.
 
-::
-
-    DRAFTS/<host>/<SeriesInstanceUID>/
-        lock  holder.json             who writes: one process at a time
-        <reader>-<hash>/
-            log.jsonl                 everything that was done, in order
-            edits.bin                 what was painted: sparse differences, appended
-            snapshot-<n>.npz          the labels after record n
-            saved/                    copies that were saved, the newest few
-
-Nothing here is evicted, revoked or cleared with the images. An edit counts once its
-line is in the log; what `edits.bin` holds beyond that was cut by a crash, and is
-passed over.
+Nothing here is evicted, revoked or cleared with the images.
 """
 
 from __future__ import annotations
@@ -22,8 +10,6 @@ import hashlib
 import json
 import os
 import platform
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,65 +20,34 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_tcia.core.files import (
-    check_uid,
     fsync_folder,
     storage_error,
     write_atomic,
     write_json,
 )
-from napari_tcia.core.model import Issue
 from napari_tcia.errors import (
-    CorruptData,
     GeometryMismatch,
     NotWritable,
     StorageError,
     UsageError,
-    WrongSeries,
 )
-from napari_tcia.review.deltas import (
-    Delta,
-    Labels,
-    Shadow,
-    decode,
-    decode_whole,
-    encode,
-    encode_whole,
-    fingerprint,
-)
+from napari_tcia.review.deltas import Delta, Labels, Shadow, encode, encode_whole
 from napari_tcia.review.log import Log, Reading, Record, now, read_log
-from napari_tcia.review.state import ReviewState, after, folded
+from napari_tcia.review.places import (
+    EDITS,
+    LOG,
+    DraftCase,
+    folder_of,
+    reader_code,
+    require_same,
+)
+from napari_tcia.review.recovery import EditsFile, Recovered, rebuilt
+from napari_tcia.review.state import after
 
-LOG, EDITS = "log.jsonl", "edits.bin"
 SNAPSHOT_EVERY = 100
 """Edits between two snapshots."""
 _KEPT = 3
 """Snapshots that stay, besides the first."""
-_SAME_MM = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class DraftCase:
-    """What a draft is about; the same numbers, or it is another case.
-
-    Attributes
-    ----------
-    series_uid : str
-        Of the images.
-    host : str
-        Archive that they came from, ``"own"`` for a user's folder.
-    shape : (3,) tuple of int
-    affine : 4 x 4 nested tuples
-        (k, j, i, 1) to LPS mm.
-    name, collection, frame_of_reference_uid : str
-    """
-
-    series_uid: str
-    host: str
-    shape: tuple[int, int, int]
-    affine: tuple[tuple[float, ...], ...]
-    name: str = ""
-    collection: str = ""
-    frame_of_reference_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,200 +81,11 @@ def prepare(labels: NDArray[Any]) -> Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recovered:
-    """What a draft holds, read without changing anything.
-
-    Attributes
-    ----------
-    case : DraftCase
-    reader : str
-    labels : (K, J, I) uint16
-        As they were after the last edit that was confirmed.
-    state : ReviewState
-    records : tuple of Record
-    issues : tuple of Issue
-        What was passed over, in sentences.
-    """
-
-    case: DraftCase
-    reader: str
-    labels: Labels
-    state: ReviewState
-    records: tuple[Record, ...]
-    issues: tuple[Issue, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the labels, as the log tells it."""
-        return fingerprint(self.labels)
-
-    @property
-    def saved(self) -> str:
-        """When the last thing was written, UTC."""
-        return self.records[-1].utc
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its last session did not end by itself: a crash, or it still runs."""
-        kinds = [r.kind for r in self.records if r.kind in ("opened", "closed")]
-        return bool(kinds) and kinds[-1] == "opened"
-
-
-def reader_code(name: str) -> str:
-    """A reader's code as it is written down: trimmed, composed, of one line.
-
-    Raises
-    ------
-    UsageError
-        Empty, longer than 64 characters, or with control characters.
-    """
-    code = unicodedata.normalize("NFC", name).strip()
-    if not code or len(code) > 64 or any(unicodedata.category(c) in _BAD for c in code):
-        raise UsageError(
-            f"{name[:40]!r} is no reader code.",
-            "Give 1 to 64 characters on one line, for example R1.",
-        )
-    return code
-
-
-_BAD = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-
-
-def folder_of(drafts: Path, host: str, series_uid: str, reader: str = "") -> Path:
-    """Folder of a case's drafts, or of one reader's; different for different codes.
-
-    Raises
-    ------
-    UsageError
-        The UID is none.
-    """
-    place = drafts / re.sub(r"[^0-9A-Za-z.-]", "_", host or "own")
-    place /= check_uid(series_uid)
-    if not reader:
-        return place
-    plain = re.sub(r"[^0-9A-Za-z]+", "_", reader)[:24].strip("_") or "reader"
-    return place / f"{plain}-{hashlib.sha256(reader.encode()).hexdigest()[:10]}"
-
-
-def recover(folder: Path, *, anew: bool = False) -> Recovered:
-    """Rebuild a draft from what is on the disk; nothing is written.
-
-    Parameters
-    ----------
-    folder : Path
-        Of one reader.
-    anew : bool
-        Replay every edit from the first snapshot, instead of from the newest.
-
-    Raises
-    ------
-    CorruptData
-        Its log was changed, or an edit that was confirmed is damaged.
-    StorageError
-        It cannot be read.
-    """
-    return _rebuilt(folder, read_log(folder / LOG), anew)[0]
-
-
-def _rebuilt(
-    folder: Path, log: Reading, anew: bool, known: Shadow | None = None
-) -> tuple[Recovered, Shadow]:
-    """What the disk holds; `known` are the labels of a draft that was just begun."""
-    if not log.records or log.records[0].kind != "started":
-        raise CorruptData(
-            f"{folder} holds no work that could be brought back.",
-            "Nothing was changed.",
-        )
-    first = log.records[0]
-    case = _case(first.after)
-    if known is None:
-        shadow, done = _base(folder, log.records, case.shape, anew)
-    else:
-        shadow, done = known, log.records[-1].n
-    edits = _Edits(folder / EDITS)
-    issues = list(log.issues)
-    for record in log.records[done + 1 :]:
-        if record.kind == "edit":
-            _replay(shadow, record, edits, case.shape)
-    last = max((r.n for r in log.records if r.kind in ("edit", "snapshot")), default=0)
-    if last and shadow.fingerprint != log.records[last].more["labels"]:
-        raise CorruptData(
-            f"The edits in {folder} do not give the labels that were confirmed.",
-            "Nothing was changed. Bring the folder back from a backup.",
-        )
-    found = Recovered(
-        case=case,
-        reader=first.reader,
-        labels=shadow.array,
-        state=folded(log.records),
-        records=log.records,
-        issues=tuple(issues),
-    )
-    return found, shadow
-
-
-def _base(
-    folder: Path, records: tuple[Record, ...], shape: tuple[int, int, int], anew: bool
-) -> tuple[Shadow, int]:
-    """The newest snapshot that is sound, or the first; and the record that made it."""
-    snapshots = [r for r in records if r.kind == "snapshot"]
-    order = snapshots[:1] if anew else [*snapshots[:0:-1], *snapshots[:1]]
-    for record in order:
-        with contextlib.suppress(OSError, CorruptData):
-            data = (folder / record.more["file"]).read_bytes()
-            if hashlib.sha256(data).hexdigest() == record.more["sha256"]:
-                return decode_whole(data, shape), record.n
-    raise CorruptData(
-        f"No snapshot in {folder} is whole.",
-        "Nothing was changed. Bring the folder back from a backup.",
-    )
-
-
-def _replay(
-    shadow: Shadow, record: Record, edits: _Edits, shape: tuple[int, int, int]
-) -> None:
-    data = edits.read(record.more["offset"], record.more["bytes"])
-    if hashlib.sha256(data).hexdigest() != record.more["sha256"]:
-        raise CorruptData(
-            f"Edit {record.n} in {edits.path} is damaged.",
-            "Nothing was changed. Bring the folder back from a backup.",
-        )
-    shadow.take(decode(data, shape))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Captured:
     """A difference, and the fingerprint that the labels have with it."""
 
     delta: Delta
     labels: str
-
-
-class _Edits:
-    """The file of sparse differences."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self, offset: int, count: int) -> bytes:
-        try:
-            with self.path.open("rb") as stream:
-                stream.seek(offset)
-                return stream.read(count)
-        except OSError as error:
-            raise storage_error(error, self.path) from error
-
-    def append(self, data: bytes) -> int:
-        """Put `data` at the end, on the disk; where that was."""
-        try:
-            with self.path.open("ab") as stream:
-                offset = stream.seek(0, os.SEEK_END)
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise storage_error(error, self.path) from error
-        return offset
 
 
 class Draft:
@@ -353,7 +119,7 @@ class Draft:
         self.case, self.reader = found.case, found.reader
         self.state, self.issues, self.held_by = found.state, found.issues, held_by
         self._log, self._lock, self._shadow = log, lock, shadow
-        self._edits = _Edits(folder / EDITS)
+        self._edits = EditsFile(folder / EDITS)
         self._since = sum(1 for r in found.records if r.kind == "edit")
         self._fingerprint = shadow.fingerprint
 
@@ -531,8 +297,8 @@ def open_draft(
         held = _holder(folder.parent)
         if not (folder / LOG).exists():
             raise NotWritable(held, "Close it there first.") from None
-        found, shadow = _rebuilt(folder, read_log(folder / LOG), anew=False)
-        _require_same(found.case, case, folder)
+        found, shadow = rebuilt(folder, read_log(folder / LOG), anew=False)
+        require_same(found.case, case, folder)
         return Draft(folder, found, shadow, None, None, held)
     except OSError as error:
         raise storage_error(error, folder) from error
@@ -542,8 +308,8 @@ def open_draft(
             begun = _begin(folder, case, reader, start, nodes or {})
         log = Log(folder / LOG, reader)
         reading = Reading(tuple(log.records), log.issues, True)
-        found, shadow = _rebuilt(folder, reading, anew=False, known=begun)
-        _require_same(found.case, case, folder)
+        found, shadow = rebuilt(folder, reading, anew=False, known=begun)
+        require_same(found.case, case, folder)
         log.append("opened", **_me())
         holder = {"reader": reader, "since": now(), **_me()}
         with contextlib.suppress(StorageError):
@@ -598,39 +364,6 @@ def _snapshot(
         sha256=hashlib.sha256(data).hexdigest(),
         labels=shadow.fingerprint,
     )
-
-
-def _case(value: Any) -> DraftCase:
-    try:
-        return DraftCase(
-            series_uid=str(value["series_uid"]),
-            host=str(value["host"]),
-            shape=tuple(int(n) for n in value["shape"]),  # type: ignore[arg-type]
-            affine=tuple(tuple(float(v) for v in row) for row in value["affine"]),
-            name=str(value.get("name", "")),
-            collection=str(value.get("collection", "")),
-            frame_of_reference_uid=str(value.get("frame_of_reference_uid", "")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptData("A draft does not say what it is about.") from error
-
-
-def _require_same(found: DraftCase, case: DraftCase, folder: Path) -> None:
-    if found.series_uid != case.series_uid:
-        raise WrongSeries(
-            f"The annotation in {folder} is of series {found.series_uid}, not of "
-            f"{case.series_uid}.",
-            "It was left as it is; move it back to its own case.",
-        )
-    same = np.allclose(found.affine, case.affine, rtol=0, atol=_SAME_MM)
-    if tuple(found.shape) != tuple(case.shape) or not same:
-        raise GeometryMismatch(
-            f"The annotation in {folder} was made on images of shape {found.shape}, "
-            f"these are {case.shape}"
-            + ("." if same else ", or lie elsewhere in the patient."),
-            "It was left as it is; open the series as it was read then.",
-            shape=list(found.shape),
-        )
 
 
 def _me() -> dict[str, Any]:
