@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -22,7 +23,7 @@ from napari_tcia._napari.window import dock_of
 from napari_tcia.app import drafting
 from napari_tcia.app.case import open_case
 from napari_tcia.app.services import Services
-from napari_tcia.core.image import Check, Passport
+from napari_tcia.core.image import Check, Passport, Segment
 from napari_tcia.core.settings import Settings
 from napari_tcia.review.deltas import fingerprint
 from napari_tcia.review.recovery import recover
@@ -775,4 +776,69 @@ def test_a_queue_made_elsewhere_is_gone_on_with(
     qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
     assert view_of(session.review).place == "Case 1 of 3"
     assert [layer.name for layer in viewer.layers] == ["CT - ABD_LYMPH_001"]
+    session.review.finish()
+
+
+def test_a_case_that_is_left_while_the_disk_is_full_is_written_later(
+    desk, case, coarse_case, qtbot
+):
+    viewer, session, _ = desk
+    _press(viewer, Qt.Key.Key_F9)
+    folder = _folder(session)
+    (folder / "edits.bin").symlink_to("/dev/full")
+    session.review.annotation.layer.data[1, 1, 1] = 1
+    origin = replace(coarse_case.volume.provenance, series_uid="61.7.0.999.77.1")
+    other = replace(coarse_case, volume=replace(coarse_case.volume, provenance=origin))
+    session.add_cases([other])
+    qtbot.waitUntil(lambda: len(session.ours("image")) == 2 and not session.adding)
+    qtbot.waitUntil(lambda: session.review.saving is None)
+    assert "Keep this window open" in session.review.problem
+    # What is said now is said of the case that is looked at.
+    _press(viewer, Qt.Key.Key_N)
+    _press(viewer, Qt.Key.Key_F3)
+    found = {info.series_uid: info for info in drafting.drafts(session.services)}
+    assert found["61.7.0.999.77.1"].decided <= 1
+    assert found[case.volume.provenance.series_uid].decided == 0
+    (folder / "edits.bin").unlink()
+    qtbot.waitUntil(lambda: not recover(folder).is_open)
+    assert recover(folder).labels[1, 1, 1] == 1
+    qtbot.waitUntil(lambda: "Not saved" not in session.review.problem)
+
+
+def test_labels_that_look_mirrored_are_no_beginning(
+    make_napari_viewer, qtbot, case, tmp_path
+):
+    doubt = Check("points_in_labels", "fail", "mirrored in y", {"source": "seg"})
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    assert case.labels[0].source == "seg"
+    session.add_cases([replace(case, checks=(doubt,))])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    work = session.review.annotate()
+    assert not np.asarray(work.layer.data).any()
+    session.review.finish()
+
+
+def test_overlapping_nodes_are_all_in_the_copy(
+    make_napari_viewer, qtbot, case, tmp_path
+):
+    first = case.labels[0]
+    row = next(r for r in case.nodes if r.label is not None)
+    array = np.zeros_like(first.array)
+    k, j, i = (round(v) for v in row.index)
+    array[k, j : j + 3, i : i + 12] = 40  # begins inside of a node, ends outside
+    more = replace(first, array=array, segments=(Segment(40, "Node 40"),))
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    session.add_cases([replace(case, labels=(first, more))])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    notification_manager.records.clear()
+    work = session.review.annotate()
+    labels = np.asarray(work.layer.data)
+    np.testing.assert_array_equal(labels[first.array > 0], first.array[first.array > 0])
+    assert ((labels == 40) == ((array == 40) & (first.array == 0))).all()
+    assert session.review.state.uid_of(40)
+    assert any("two nodes share" in one.message for one in notification_manager.records)
     session.review.finish()

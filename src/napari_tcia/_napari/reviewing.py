@@ -29,6 +29,7 @@ from napari_tcia.review.watched import watched
 if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
 
+_NOT_SAVED = "Not saved yet"
 _TIME_SECONDS = 30.0
 """How often the time spent is written down."""
 
@@ -60,6 +61,9 @@ class Review(QObject):
         self._since = time.monotonic()
         self.spent = 0.0
         self._ready: tuple[Any, Any] | None = None
+        self._unsaved: list[Autosave] = []
+        """Drafts of cases that were left while the disk refused them."""
+        self._uids: dict[Any, str] = {}
         self._offered: tuple[str, str] | None = None
         self.offer = ""
         """What of this reader lies here from before, in words."""
@@ -125,18 +129,36 @@ class Review(QObject):
 
     def uid(self, row: NodeRow) -> str:
         """Tracking UID of a node."""
-        ours = case_layers.metadata_of(self.image) or {} if self.image else {}
-        return drafting.node_uid(str(ours.get("series_uid", "")), row, self._segments())
+        key = (self.image, row.id, row.label, row.piece)
+        if key not in self._uids:
+            ours = case_layers.metadata_of(self.image) or {} if self.image else {}
+            segments = [one for layer in self._drawn() for one in _segments(layer)]
+            series = str(ours.get("series_uid", ""))
+            self._uids[key] = drafting.node_uid(series, row, segments)
+        return self._uids[key]
 
-    def _segments(self) -> tuple[Segment, ...]:
-        for layer in self.session.of_volume(self.image, self.session.ours("reference")):
-            listed = (case_layers.metadata_of(layer) or {}).get("segments", ())
-            known = {"value", "label", "tracking_uid"}
-            return tuple(
-                Segment(**{k: v for k, v in one.items() if k in known})
-                for one in listed
-            )
-        return ()
+    def _drawn(self) -> list[Any]:
+        """Layers of the reference that an annotation begins with: of one source.
+
+        Labels that do not agree with the published points are no beginning.
+        """
+        if self.image is None:
+            return []
+        checks = (case_layers.metadata_of(self.image) or {}).get("checks", ())
+        doubted = {
+            check["numbers"].get("source")
+            for check in checks
+            if check["code"] == "points_in_labels" and check["verdict"] == "fail"
+        }
+        found = self.session.of_volume(self.image, self.session.ours("reference"))
+        sources = [(case_layers.metadata_of(layer) or {}) for layer in found]
+        whole = [
+            (layer, str(ours.get("drawn_as", "")))
+            for layer, ours in zip(found, sources, strict=True)
+            if layer.data.shape == self.image.data.shape
+            and ours.get("drawn_as") not in doubted
+        ]
+        return [layer for layer, source in whole if source == whole[0][1]]
 
     # beginning and ending
 
@@ -182,24 +204,39 @@ class Review(QObject):
 
     def _start(self) -> tuple[Any, Mapping[int, str]]:
         """What a new draft begins with: the nodes of the reference and who they are."""
-        found = self.session.of_volume(self.image, self.session.ours("reference"))
-        ours = [
-            layer
-            for layer in found
-            if layer.data.shape == self.image.data.shape
-            and (case_layers.metadata_of(layer) or {}).get("case")
-        ]
-        nodes = {
+        layers = self._drawn()
+        if not layers:
+            return None, {}
+        listed = [{one.value for one in _segments(layer)} for layer in layers]
+        own = {
             row.label: self.uid(row)
             for row in self.rows()
             if row.label is not None and row.piece == 1
         }
-        labels = ours[0].data if ours else None
-        if labels is not None:
-            listed = {segment.value for segment in self._segments()}
-            for value in sorted(listed - nodes.keys()):
-                nodes[value] = new_uid()
-        return labels, nodes if labels is not None else {}
+        nodes = {
+            value: own.get(value) or new_uid() for value in sorted(set().union(*listed))
+        }
+        first, *others = layers
+        labels = first.data
+        taken = set(listed[0])
+        lost = 0
+        for layer, values in zip(others, listed[1:], strict=True):
+            if values & taken:
+                continue  # another rendering of the same nodes
+            # Nodes that overlap come in sets of their own; a copy holds one a voxel.
+            labels = labels.copy() if labels is first.data else labels
+            more = np.asarray(layer.data)
+            lost += int(((more > 0) & (labels > 0)).sum())
+            labels = np.where(labels > 0, labels, more)
+            taken |= values
+        if lost:
+            self.session.tell(
+                [
+                    f"{lost} voxels that two nodes share are the first one's in your "
+                    "copy."
+                ]
+            )
+        return labels, nodes
 
     def _restore(self) -> None:
         """Show again what was said of the nodes before."""
@@ -231,7 +268,11 @@ class Review(QObject):
         return self.annotation
 
     def finish(self) -> bool:
-        """Write everything and let the case go; whether all of it is on the disk."""
+        """Write everything and let the case go; whether all of it is on the disk.
+
+        What the disk refuses stays in line, and is tried again as long as this
+        program runs.
+        """
         saving, annotation = self.saving, self.annotation
         self.saving = self.annotation = None
         whole = True
@@ -239,16 +280,37 @@ class Review(QObject):
             self._spend(saving, all_of_it=True)
             if annotation is not None:
                 annotation.end()
-            whole = saving.close()
-            saving.draft.close()
-            if not whole and saving.error is not None:
-                self.problem = f"Not all was saved: {saving.error}"
+            if not saving.draft.read_only:
+                saving.look_through()
+            whole = saving.flush()
+            if whole:
+                saving.close()
+                saving.draft.close()
+            else:
+                self._unsaved.append(saving)
+                self._tell_unsaved()
         viewer = self.session.viewer
         if annotation is not None and viewer is not None:
             with contextlib.suppress(ValueError, RuntimeError):
                 if annotation.layer in viewer.layers:
                     viewer.layers.remove(annotation.layer)
         return whole
+
+    def _tell_unsaved(self) -> None:
+        """Say what is still on its way, and end what has arrived."""
+        for saving in list(self._unsaved):
+            if saving.waiting == 0:
+                self._unsaved.remove(saving)
+                saving.close()
+                saving.draft.close()
+        if self._unsaved:
+            saving = self._unsaved[0]
+            self.problem = (
+                f"{_NOT_SAVED}: the annotation of {saving.draft.case.name} "
+                f"({saving.error}) Keep this window open."
+            )
+        elif self.problem.startswith(_NOT_SAVED):
+            self.problem = ""
 
     def _look(self, event: Any = None) -> None:
         """Follow what is looked at: another case, or none."""
@@ -452,7 +514,7 @@ class Review(QObject):
         )
         seconds, notes = self.state.seconds, self.state.notes
         if not self.saving.flush():
-            self.problem = str(self.saving.error or "Not all is saved yet.")
+            self.problem = f"{_NOT_SAVED}: {self.saving.error or 'a moment more.'}"
             self.changed.emit()
             return  # nobody goes on while something is not on the disk
         self.changed.emit()
@@ -527,9 +589,12 @@ class Review(QObject):
         if saving is not None:
             self._spend(saving)
             if saving.error is not None:
-                self.problem = f"Not saved yet: {saving.error}"
-            elif self.problem.startswith("Not saved yet"):
-                self.problem = ""
+                self.problem = f"{_NOT_SAVED}: {saving.error}"
+            else:
+                self._tell_unsaved()
+            self.changed.emit()
+        elif self._unsaved:
+            self._tell_unsaved()
             self.changed.emit()
 
     def _spend(self, saving: Autosave, all_of_it: bool = False) -> None:
@@ -543,3 +608,11 @@ class Review(QObject):
         if enough and not saving.draft.read_only:
             saving.record("time", after=round(self.spent, 1))
             self.spent = 0.0
+
+
+def _segments(layer: Any) -> tuple[Segment, ...]:
+    listed = (case_layers.metadata_of(layer) or {}).get("segments", ())
+    known = {"value", "label", "tracking_uid"}
+    return tuple(
+        Segment(**{k: v for k, v in one.items() if k in known}) for one in listed
+    )
