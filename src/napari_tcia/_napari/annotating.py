@@ -78,8 +78,6 @@ class Annotation(QObject):
         for key, action in (
             ("Control-Z", self.undo),
             ("Control-Shift-Z", self.redo),
-            ("Enter", self.keep),
-            ("Escape", self.discard),
         ):
             self.layer.bind_key(key, _press(action), overwrite=True)
         session.viewer.dims.events.order.connect(self._turned)
@@ -135,7 +133,8 @@ class Annotation(QObject):
 
     def new_node(self) -> int:
         """Draw a node that is not there yet, under a value that none ever had."""
-        value = max(self.saving.state.next_value(), int(self.layer.data.max()) + 1)
+        self.saving.tick()  # what is drawn has a name
+        value = self.saving.state.next_value()
         self.choose(value)
         return value
 
@@ -288,10 +287,16 @@ class Annotation(QObject):
         preview.editable = False
         viewer.layers.selection.active = layer
         self._preview = preview
+        # Only while something waits: these keys are napari's for a polygon.
+        layer.bind_key("Enter", _press(self.keep), overwrite=True)
+        layer.bind_key("Escape", _press(self.discard), overwrite=True)
 
     def _drop_preview(self) -> None:
         preview, self._preview = self._preview, None
         viewer = self._session.viewer
+        if preview is not None:
+            for key in ("Enter", "Escape"):
+                self.layer.bind_key(key, None, overwrite=True)
         if preview is not None and viewer is not None and preview in viewer.layers:
             viewer.layers.remove(preview)
 
@@ -394,7 +399,8 @@ class Annotation(QObject):
     def _split(self) -> None:
         labels = np.asarray(self.layer.data)
         value = self.value
-        new = max(self.saving.state.next_value(), int(labels.max()) + 1)
+        self.saving.tick()
+        new = self.saving.state.next_value()
         parts = split(
             labels, value, self.spacing, new_value=new, seeds=self._places[-2:]
         )

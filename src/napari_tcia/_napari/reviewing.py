@@ -129,10 +129,11 @@ class Review(QObject):
 
     def uid(self, row: NodeRow) -> str:
         """Tracking UID of a node."""
-        key = (self.image, row.id, row.label, row.piece)
+        layers = self._drawn()  # they come one by one, after their image
+        key = (self.image, *layers, row.id, row.label, row.piece)
         if key not in self._uids:
             ours = case_layers.metadata_of(self.image) or {} if self.image else {}
-            segments = [one for layer in self._drawn() for one in _segments(layer)]
+            segments = [one for layer in layers for one in _segments(layer)]
             series = str(ours.get("series_uid", ""))
             self._uids[key] = drafting.node_uid(series, row, segments)
         return self._uids[key]
@@ -168,8 +169,8 @@ class Review(QObject):
         if self.saving is not None:
             return not self.saving.draft.read_only
         image = self.session.image()
-        if image is None:
-            return False
+        if image is None or self.session.adding:
+            return False  # who its nodes are is known once its layers are there
         self.image = image
         ours = case_layers.metadata_of(image) or {}
         try:
@@ -322,6 +323,7 @@ class Review(QObject):
             beside.close(self.session)
             self.finish()
             self.image, self._ready = None, None
+            self._uids.clear()
         elif (
             work is not None and viewer is not None and work.layer not in viewer.layers
         ):
