@@ -315,7 +315,7 @@ class Session(QObject):
             self._queue.start()
         else:  # the image takes the controls and the value under the cursor
             viewer.layers.selection.active = self.ours("image")[-1]
-            QTimer.singleShot(0, self._number)
+            QTimer.singleShot(2 * _TURN_MS, self._number)
 
     def tell(self, sentences: Iterable[str]) -> None:
         """Show doubts as one notification."""
@@ -404,7 +404,7 @@ class Session(QObject):
                 viewer.dims.set_point(range(3), tuple(world))
             self._to_number.append(layer)
             if not self._pending:
-                QTimer.singleShot(0, self._number)
+                QTimer.singleShot(2 * _TURN_MS, self._number)
 
     def _number(self) -> None:
         """Number the nodes, once the layers that come with their image are there."""
