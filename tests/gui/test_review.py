@@ -11,7 +11,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_tcia._napari import walking
 from napari_tcia._napari.launch import build
@@ -476,9 +476,12 @@ def test_blind_reading_shows_nothing_of_the_reference(
     viewer.window.add_dock_widget(panel, name="Review")
     qtbot.mouseClick(panel.blind, LEFT, pos=QPoint(8, panel.blind.height() // 2))
     assert session.blind
-    session.add_cases([case])
+    twice = replace(case.volume.provenance, patient_id="MED_LYMPH_002")
+    volume = replace(case.volume, provenance=twice)
+    session.add_cases([replace(case, volume=volume)])
     qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
     assert [layer.name for layer in viewer.layers] == ["CT - MED_LYMPH_001"]
+    assert table.offers.findChildren(QPushButton) == []  # not of its companion either
     middle = (case.volume.shape[0] - 1) // 2
     assert viewer.dims.current_step[0] == middle
     ours = metadata_of(session.image())
@@ -554,6 +557,7 @@ def test_a_queue_goes_from_case_to_case(
     for blind in (True, False):  # what hints at nodes is not in the list either
         session.blind = blind
         assert browser.tree.isColumnHidden(2) == blind
+        assert browser.bar.entries["nodes"].isEnabled() != blind
     browser.tree.selectAll()
     names = [row.series.patient_id for row in browser.tree.selected_rows()]
     assert len(names) == 3
@@ -767,7 +771,7 @@ def test_a_queue_made_elsewhere_is_gone_on_with(
     queues.make_queue(services, "CT Lymph Nodes", name="mine", blind=True)
     made = make_napari_viewer(show=True)
     monkeypatch.setattr("napari.Viewer", lambda **_: made)
-    viewer, _ = build(services)
+    viewer, browser = build(services)
     session = session_for(viewer)
     (panel,) = viewer.window._qt_window.findChildren(ReviewDock)
     (button,) = panel.unfinished.findChildren(type(panel.missed_button))
@@ -776,6 +780,9 @@ def test_a_queue_made_elsewhere_is_gone_on_with(
     qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
     assert view_of(session.review).place == "Case 1 of 3"
     assert [layer.name for layer in viewer.layers] == ["CT - ABD_LYMPH_001"]
+    said = browser.work.problem.text()
+    assert "node" not in said
+    assert "label" not in said
     session.review.finish()
 
 

@@ -11,7 +11,7 @@ import pytest
 import napari_tcia as nt
 from napari_tcia.app import agree, drafting
 from napari_tcia.app.case import open_case
-from napari_tcia.app.queues import make_queue, queue_of, queues, save
+from napari_tcia.app.queues import change, make_queue, queue_of, queues
 from napari_tcia.app.search import search
 from napari_tcia.app.services import Services
 from napari_tcia.cli import run
@@ -52,7 +52,7 @@ def test_a_search_becomes_a_queue_without_a_download(services, archive):
     assert [i.code for i in issues] == ["same_scan_twice"]
     assert not any("getImage" in one.path for one in archive.log[before:])
     # Asked for again it goes on where it was; another choice is another queue.
-    save(services, leave(made, "done", seconds=7))
+    change(services, made.name, lambda now: leave(now, "done", seconds=7))
     again, _ = make_queue(services, "CT Lymph Nodes")
     assert again.cases[0].state == "done"
     other, _ = make_queue(services, "CT Lymph Nodes", blind=True)
@@ -103,6 +103,12 @@ def test_by_command(services, tmp_path, capsys):
     out = tmp_path / "all.csv"
     assert run(["queue", "export", "all", "-o", str(out)]) == 0
     assert len(out.read_text().splitlines()) == 5
+    assert run(["queue", "show", "all"]) == 0
+    capsys.readouterr()
+    assert run(["queue", "show", "all", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["records"][0]["cases"]) == 4
+    assert run(["queue", "export", "all", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["records"]) == 4
     assert run(["queue", "export", "none"]) == 4
     assert run(["queue", "make", "NO_SUCH_PATIENT_999"]) == 4
     assert [one.name for one in nt.queues()] == ["all"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,12 +15,14 @@ from napari_tcia.errors import CorruptData, NothingFound, UsageError
 from napari_tcia.review.queue import (
     STATES,
     QueueCase,
+    change,
     go_to,
+    go_to_series,
+    keep,
     leave,
     load,
     make,
     path_of,
-    store,
     twice,
 )
 
@@ -64,7 +67,8 @@ def test_leaving_goes_on_and_comes_back_to_what_waits():
 
 def test_a_queue_comes_back_as_it_was(tmp_path):
     queue = leave(_queue(blind=True), "escalated", reasons=["other"], seconds=3.25)
-    path = store(tmp_path, queue)
+    assert keep(tmp_path, queue) == queue
+    path = path_of(tmp_path, queue.name)
     assert load(path) == queue
     value = json.loads(path.read_text())
     value["from a later version"] = {"x": 1}
@@ -85,19 +89,54 @@ def test_a_file_that_is_no_queue_is_left(tmp_path, text):
     assert path.read_text() == text
 
 
-@given(st.lists(st.text(min_size=1, max_size=200), unique_by=lambda s: s.strip()))
-def test_names_never_share_a_file(tmp_path_factory, names):
-    from pathlib import Path
-
+@given(st.lists(st.text(min_size=1, max_size=400), unique=True))
+def test_names_never_share_a_file(names):
     folder = Path("queues")
     paths = []
     for name in names:
         try:
             paths.append(path_of(folder, name))
         except UsageError:
-            assert not name.strip()
+            assert not name.strip() or any("\ud800" <= c <= "\udfff" for c in name)
     assert len({str(path).casefold() for path in paths}) == len(paths)
-    assert all(path.parent == folder and len(path.name) < 64 for path in paths)
+    assert all(path.parent == folder and len(path.name) < 70 for path in paths)
+    with pytest.raises(UsageError):
+        path_of(folder, "\ud800")
+
+
+def test_what_another_window_did_stays(tmp_path):
+    queue = keep(tmp_path, _queue())
+    done = lambda uid, how: lambda now: leave(go_to_series(now, uid), how)  # noqa: E731
+    change(tmp_path, queue.name, done("1.2.0", "done"))
+    now = change(tmp_path, queue.name, done("1.2.2", "rejected"))
+    assert [one.state for one in now.cases] == ["done", "waiting", "rejected"]
+    with pytest.raises(NothingFound):
+        change(tmp_path, queue.name, done("9.9", "done"))
+    assert load(path_of(tmp_path, queue.name)) == now
+
+
+@pytest.mark.parametrize("text", ["{damaged", '{"schema": 2}'])
+def test_nothing_is_written_over(tmp_path, text):
+    queue = _queue()
+    path = path_of(tmp_path, queue.name)
+    path.write_text(text)
+    with pytest.raises(CorruptData):
+        keep(tmp_path, queue)
+    with pytest.raises(CorruptData):
+        change(tmp_path, queue.name, lambda now: leave(now, "done"))
+    assert path.read_text() == text
+    path.unlink()
+    kept = keep(tmp_path, leave(queue, "done"))
+    assert keep(tmp_path, queue) == kept  # it goes on where it is
+    assert keep(tmp_path, replace(queue, blind=True)) is None
+
+
+def test_a_case_that_is_left_again_keeps_what_was_said():
+    queue = leave(_queue(), "escalated", seconds=90, reasons=["other"], note="odd")
+    again = leave(go_to(queue, 0), "done", seconds=2)
+    case = again.cases[0]
+    assert (case.state, case.seconds) == ("done", 90)
+    assert (case.reasons, case.note) == (("other",), "odd")
 
 
 def test_a_scan_under_both_identities_is_told():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tcia.app import queues
 from napari_tcia.core.model import Series
 from napari_tcia.errors import TciaError
-from napari_tcia.review.queue import Queue, leave
+from napari_tcia.review.queue import Queue, counts, go_to_series, leave
 
 if TYPE_CHECKING:
     from napari_tcia._napari.session import Session
@@ -69,19 +69,22 @@ class Queueing:
         ours = image.metadata["napari_tcia"]
         if ours.get("series_uid") != queue.current.series_uid:
             return  # another case was opened by hand
-        now = leave(queue, how, seconds=seconds, reasons=reasons, note=note)
+        uid = queue.current.series_uid
+
+        def left(now: Queue) -> Queue:
+            at = go_to_series(now, uid)
+            return leave(at, how, seconds=seconds, reasons=reasons, note=note)
+
         try:
-            queues.save(self._session.services, now)
+            # As it is on the disk: another window may go through it as well.
+            now = queues.change(self._session.services, queue.name, left)
         except TciaError as error:
             self._session.tell([str(error)])
             return
         self.queue = now
-        if now.is_done or now.at == queue.at:
-            counts = [one.state for one in now.cases]
-            said = ", ".join(
-                f"{counts.count(state)} {state}" for state in dict.fromkeys(counts)
-            )
-            self._session.review.place = f"{len(counts)} cases: {said}"
+        if now.is_done or now.current.series_uid == uid:
+            said = ", ".join(f"{n} {state}" for state, n in counts(now).items())
+            self._session.review.place = f"{len(now.cases)} cases: {said}"
             self._session.tell([f"Every case of the queue was looked at: {said}."])
             return
         self._session.review.finish()

@@ -243,8 +243,9 @@ class Session(QObject):
 
     def _opened(self, outcome: Outcome) -> None:
         if isinstance(outcome, Done):
-            self.add_cases(outcome.value)
-            self.tell(state.doubts(outcome.value))
+            cases = [blinded(c) for c in outcome.value] if self.blind else outcome.value
+            self.add_cases(cases)
+            self.tell(state.doubts(cases))
         elif isinstance(outcome, Failed):
             show_error(str(outcome.error))
 

@@ -92,7 +92,8 @@ class NodesDock(NodeTable):
         checks = [*case_layers.doubts(ours)]
         checks += [Check(**check) for check in ours.get("checks", ())]
         offered = offers(checks, case_layers.choices_of(ours))
-        offered += companion_offer(str(ours.get("patient_id", "")))
+        if not ours.get("blind"):
+            offered += companion_offer(str(ours.get("patient_id", "")))
         name, known = str(ours.get("case", "")), ours.get("known", ())
         self.show_nodes(name, rows, colours, checks, offered, known)
 

@@ -18,7 +18,7 @@ from napari_tcia._qt.terms_dialog import TermsDialog
 from napari_tcia._qt.work import Work
 from napari_tcia.app import agree, fetch, state
 from napari_tcia.app.arriving import Arriving
-from napari_tcia.app.assemble import Case
+from napari_tcia.app.assemble import Case, blinded
 from napari_tcia.app.fetch import Fetched
 from napari_tcia.app.nodes_only import NodesOnly, around, of_stored
 from napari_tcia.app.preview import Preview, preview
@@ -63,6 +63,8 @@ class Actions(QObject):
         super().__init__(widget)
         self._work = work
         self._widget = widget
+        self.blind = False
+        """Whether cases open without what is known of their nodes."""
         self.dialog: TermsDialog | None = None
         self.preview: PreviewWindow | None = None
         self.nodes: NodesWindow | None = None
@@ -215,6 +217,8 @@ class Actions(QObject):
 
     def _read(self, found: tuple[tuple[Any, ...], tuple[Series, ...]]) -> None:
         cases, kept = found
+        if self.blind:  # nor is anything said of what is not shown
+            cases = tuple(blinded(case) for case in cases)
         self.fetched.emit(kept)
         self._work.say("\n".join(state.doubts(cases)))
         self.opened.emit(cases)

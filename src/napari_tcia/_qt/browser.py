@@ -76,6 +76,7 @@ class Browser(QWidget):
         self._results = Results()
         self._index: Index | None = None
         self._index_is_old = True
+        self._blind = False
 
         self.search_box = SearchBox(self)
         self.search_box.typed.connect(self._suggest)
@@ -267,6 +268,7 @@ class Browser(QWidget):
 
     def show_blind(self, blind: bool) -> None:
         """Leave out, or show again, what hints at the nodes of a case."""
+        self._blind = self.acts.blind = blind
         self.tree.setColumnHidden(COLUMNS.index("Nodes"), blind)
         self.filters.left_out = frozenset({"labels", "nodes"} if blind else ())
         self._update_bar()
@@ -347,7 +349,7 @@ class Browser(QWidget):
             entries = {"download", "manifest", "review"}
             if len(rows) == 1 and rows[0].series.images:
                 entries.add("preview")
-            if any(row.has_nodes for row in rows):
+            if any(row.has_nodes for row in rows) and not self._blind:
                 entries.add("nodes")
         tip = "Asks for the terms first where they are not accepted yet (Enter)"
         if not few:

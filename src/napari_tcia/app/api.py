@@ -31,6 +31,7 @@ from napari_tcia.core.image import Choices, LabelSet, PointSet, Volume
 from napari_tcia.core.model import (
     Acceptance,
     Collection,
+    Issue,
     Listing,
     SearchQuery,
     Series,
@@ -329,16 +330,16 @@ def make_queue(
     name: str = "",
     blind: bool = False,
     token: CancelToken | None = None,
-) -> Queue:
-    """Make a queue of cases to review from a search, a manifest, a table or rows."""
+) -> tuple[Queue, tuple[Issue, ...]]:
+    """Make a queue of cases from a search, a manifest, a table or rows; with doubts."""
     services = Services.open()
-    made, _ = _queues.make_queue(services, source, name=name, blind=blind, token=token)
-    return made
+    return _queues.make_queue(services, source, name=name, blind=blind, token=token)
 
 
-def queues() -> tuple[Queue, ...]:
-    """Queues that are kept, the newest first."""
-    return _queues.queues(Services.open())[0]
+def queues() -> Listing[Queue]:
+    """Queues that are kept, the newest first, and those that cannot be read."""
+    found, issues = _queues.queues(Services.open())
+    return Listing(found, issues)
 
 
 def node_table(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from napari_tcia.app.fetch import resolve_all
@@ -22,6 +23,10 @@ from napari_tcia.review.queue import Queue, QueueCase
 _COLUMNS = {
     "patientid", "patient", "seriesinstanceuid", "seriesuid", "series", "subjectid",
 }  # fmt: skip
+
+
+_MOST = 16 << 20
+"""Bytes of a table."""
 
 
 def folder(services: Services) -> Path:
@@ -63,17 +68,14 @@ def make_queue(
         name = name or Path(str(source)).stem
     else:
         series = tuple(source)
-    made = queues_.make(name or "Review", map(_case, _images(series)), blind=blind)
-    path = queues_.path_of(folder(services), made.name)
-    if path.exists():
-        before = queues_.load(path)
-        same = [one.series_uid for one in before.cases]
-        if same == [one.series_uid for one in made.cases] and before.blind == blind:
-            return before, issues  # it goes on
-        made = _renamed(services, made)
-    queues_.store(folder(services), made)
-    companions = COMPANIONS | {med: abd for abd, med in COMPANIONS.items()}
-    return made, (*issues, *queues_.twice(made, companions))
+    wanted = queues_.make(name or "Review", map(_case, _images(series)), blind=blind)
+    for number in range(1, 1000):
+        tried = wanted.name if number == 1 else f"{wanted.name} {number}"
+        made = queues_.keep(folder(services), replace(wanted, name=tried))
+        if made is not None:
+            companions = COMPANIONS | {med: abd for abd, med in COMPANIONS.items()}
+            return made, (*issues, *queues_.twice(made, companions))
+    raise UsageError(f"There are too many queues named {wanted.name}.", "Name another.")
 
 
 def queues(services: Services) -> tuple[tuple[Queue, ...], tuple[Issue, ...]]:
@@ -105,9 +107,9 @@ def queue_of(services: Services, name: str) -> Queue:
     return queues_.load(path)
 
 
-def save(services: Services, queue: Queue) -> None:
-    """Keep a queue as it is now."""
-    queues_.store(folder(services), queue)
+def change(services: Services, name: str, how: Callable[[Queue], Queue]) -> Queue:
+    """Change a queue as it is on the disk now; see `napari_tcia.review.queue`."""
+    return queues_.change(folder(services), name, how)
 
 
 def as_csv(queue: Queue) -> str:
@@ -135,16 +137,6 @@ def as_csv(queue: Queue) -> str:
     return stream.getvalue()
 
 
-def _renamed(services: Services, made: Queue) -> Queue:
-    from dataclasses import replace
-
-    for number in range(2, 1000):
-        name = f"{made.name} {number}"
-        if not queues_.path_of(folder(services), name).exists():
-            return replace(made, name=name)
-    raise UsageError(f"There are too many queues named {made.name}.", "Name another.")
-
-
 def _named(
     services: Services, source: str, token: CancelToken | None
 ) -> tuple[tuple[Series, ...], tuple[Issue, ...]]:
@@ -159,7 +151,9 @@ def _named(
 
 def _table(path: Path) -> list[str] | None:
     """What a table of patients or series names; None for other tables."""
-    text = path.read_bytes()[: 16 << 20].decode("utf-8-sig", errors="replace")
+    if path.stat().st_size > _MOST:
+        raise UsageError(f"{path.name} is too large for a table of cases.", "Cut it.")
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
     lines = text.splitlines()
     if not lines:
         return None

@@ -98,19 +98,39 @@ def list_(json_: Json = False) -> None:
     tell_issues(issues)
 
 
+@queue.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Of the queue.")], json_: Json = False
+) -> None:
+    """Show the cases of a queue, and how each was left."""
+    from napari_tcia.app import queues
+    from napari_tcia.app.services import Services
+
+    found = queues.queue_of(Services.open(), name)
+    if json_:
+        emit({"records": [asdict(found)], "issues": []})
+        return
+    columns = ("patient_id", "series_uid", "state", "seconds", "note")
+    table(columns, [[getattr(one, c) for c in columns] for one in found.cases])
+
+
 @queue.command("export")
 def export(
     name: Annotated[str, typer.Argument(help="Of the queue.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A CSV file.")] = None,
+    json_: Json = False,
 ) -> None:
     """Write one line per case: how it was left, time, reasons, note."""
     from napari_tcia.app import queues
     from napari_tcia.app.services import Services
     from napari_tcia.core.files import write_atomic
 
-    text = queues.as_csv(queues.queue_of(Services.open(), name))
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
+    found = queues.queue_of(Services.open(), name)
+    text = queues.as_csv(found)
+    if out is not None:
         write_atomic(out, text)
         say(f"Saved {out}.")
+    if json_:
+        emit({"records": [asdict(one) for one in found.cases], "issues": []})
+    elif out is None:
+        typer.echo(text, nl=False)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from napari_tcia.core.files import write_json
+from napari_tcia.core.files import storage_error, write_json
 from napari_tcia.core.model import Issue
-from napari_tcia.errors import CorruptData, NothingFound, UsageError
+from napari_tcia.errors import (
+    CorruptData,
+    NothingFound,
+    NotWritable,
+    UsageError,
+)
 from napari_tcia.review.log import now
 
 STATES = ("waiting", "done", "skipped", "rejected", "escalated")
@@ -114,7 +120,9 @@ def leave(
 ) -> Queue:
     """Say how the current case is left, and go to the next that waits.
 
-    After the last comes the first that still waits; with none left it stays.
+    After the last comes the first that still waits; with none left it stays. Of a case
+    that was left before, reasons and note stay unless there are new ones, and so does
+    the time where it was longer.
 
     Raises
     ------
@@ -123,8 +131,13 @@ def leave(
     """
     if state not in STATES:
         raise UsageError(f"{state!r} is no way to leave a case.", ", ".join(STATES))
+    before = queue.current
     left = replace(
-        queue.current, state=state, seconds=seconds, reasons=tuple(reasons), note=note
+        before,
+        state=state,
+        seconds=max(before.seconds, seconds),
+        reasons=tuple(reasons) or before.reasons,
+        note=note or before.note,
     )
     cases = (*queue.cases[: queue.at], left, *queue.cases[queue.at + 1 :])
     order = [*range(queue.at + 1, len(cases)), *range(queue.at)]
@@ -135,6 +148,28 @@ def leave(
 def go_to(queue: Queue, at: int) -> Queue:
     """Look at another case of the queue; the nearest where there is no such place."""
     return replace(queue, at=min(max(at, 0), len(queue.cases) - 1))
+
+
+def go_to_series(queue: Queue, series_uid: str) -> Queue:
+    """Look at the case of a series.
+
+    Raises
+    ------
+    NothingFound
+        The queue does not hold it.
+    """
+    for n, one in enumerate(queue.cases):
+        if one.series_uid == series_uid:
+            return replace(queue, at=n)
+    raise NothingFound(
+        f"The queue {queue.name} does not hold series {series_uid}.", "Make a new one."
+    )
+
+
+def counts(queue: Queue) -> dict[str, int]:
+    """How many cases are in each state that any is in."""
+    states = [one.state for one in queue.cases]
+    return {state: states.count(state) for state in STATES if state in states}
 
 
 def twice(queue: Queue, companions: Mapping[str, str]) -> tuple[Issue, ...]:
@@ -165,27 +200,78 @@ def path_of(folder: Path, name: str) -> Path:
     Raises
     ------
     UsageError
-        The name is empty or too long.
+        The name is empty, or no text.
     """
-    plain = name.strip()
-    if not plain or len(plain) > 200:
-        raise UsageError(f"{name[:40]!r} is no name for a queue.", "Give a short one.")
-    stem = re.sub(r"[^0-9A-Za-z]+", "_", plain)[:40].strip("_") or "queue"
-    return folder / f"{stem}-{hashlib.sha256(plain.encode()).hexdigest()[:10]}.json"
+    try:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    except UnicodeEncodeError:
+        digest = ""
+    if not digest or not name.strip():
+        raise UsageError(f"{name[:40]!r} is no name for a queue.", "Give it a word.")
+    stem = re.sub(r"[^0-9A-Za-z]+", "_", name)[:40].strip("_") or "queue"
+    return folder / f"{stem}-{digest}.json"
 
 
-def store(folder: Path, queue: Queue) -> Path:
-    """Keep a queue; the file holds the old or the whole new one.
+def keep(folder: Path, queue: Queue) -> Queue | None:
+    """Keep a new queue; what lies under its name is never written over.
+
+    Returns
+    -------
+    Queue or None
+        `queue`; the older one of the same name and cases, which goes on where it is;
+        None when the name belongs to other cases.
 
     Raises
     ------
+    CorruptData
+        What lies there is no queue: it is left as it is.
     StorageError
-        It is the old one.
+        The disk refuses.
     """
-    path = path_of(folder, queue.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=10):
-        return write_json(path, {"schema": _SCHEMA, **asdict(queue)})
+    with _locked(folder, queue.name) as path:
+        if path.exists():
+            before = load(path)
+            same = [one.series_uid for one in before.cases] == [
+                one.series_uid for one in queue.cases
+            ]
+            return before if same and before.blind == queue.blind else None
+        _write(path, queue)
+        return queue
+
+
+def change(folder: Path, name: str, how: Callable[[Queue], Queue]) -> Queue:
+    """Change a queue as it is now, whoever changed it meanwhile.
+
+    Raises
+    ------
+    NothingFound, CorruptData
+        There is none, or it is damaged: left as it is.
+    StorageError
+        It is as before.
+    """
+    with _locked(folder, name) as path:
+        now_ = how(load(path))
+        _write(path, now_)
+        return now_
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, name: str) -> Iterator[Path]:
+    path = path_of(folder, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=10):
+            yield path
+    except Timeout as error:
+        raise NotWritable(
+            f"The queue {name} is being written by another window.", "Try again."
+        ) from error
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _write(path: Path, queue: Queue) -> None:
+    write_json(path, {"schema": _SCHEMA, **asdict(queue)})
 
 
 def load(path: Path) -> Queue:
@@ -216,7 +302,8 @@ def load(path: Path) -> Queue:
         raise NothingFound(f"{path} does not exist.", "") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptData(
-            f"{path} is no queue of cases.", "It was left as it is; make a new one."
+            f"{path} is no queue of cases that this version can read.",
+            "It was left as it is; make a new one.",
         ) from error
     return queue
 
