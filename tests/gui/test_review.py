@@ -849,3 +849,36 @@ def test_overlapping_nodes_are_all_in_the_copy(
     assert session.review.state.uid_of(40)
     assert any("two nodes share" in one.message for one in notification_manager.records)
     session.review.finish()
+
+
+def test_what_is_said_in_the_nodes_tab_alone_is_kept(
+    make_napari_viewer, qtbot, case, tmp_path
+):
+    services = Services.open(Settings(home=tmp_path / "home"))
+    row = case.nodes[1]
+
+    def opened():
+        viewer = make_napari_viewer(show=True)
+        session = session_for(viewer)
+        session.services = services
+        table = NodesDock(viewer)
+        viewer.window.add_dock_widget(table, name="Nodes")
+        session.add_cases([case])
+        qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+        return viewer, session, table
+
+    viewer, session, table = opened()
+    table.select(row.id)
+    assert session.chosen_node == 0  # marked by a program, not chosen
+    at = table.station.findData("4R")
+    table.station.setCurrentIndex(at)
+    table.station.activated.emit(at)
+    assert session.review.saving.flush()
+    session.review.finish()
+    viewer.layers.clear()
+    _, session, table = opened()
+    qtbot.waitUntil(lambda: any(one.station for one in table.model.rows))
+    assert {one.id: one.station for one in table.model.rows if one.station} == {
+        row.id: "4R"
+    }
+    assert session.review.saving is None  # nothing is written by looking

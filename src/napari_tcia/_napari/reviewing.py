@@ -53,7 +53,7 @@ class Review(QObject):
         self.session = session
         self.saving: Autosave | None = None
         self.annotation: Annotation | None = None
-        self.image: Any = None
+        self.image: Any = session.image()
         self.problem = ""
         self.place = ""
         """"Case 3 of 12", where there is a queue."""
@@ -199,7 +199,7 @@ class Review(QObject):
         self.saving = Autosave(draft, watched(draft.labels, draft.slices))
         self.problem = " ".join(drafting.doubts(draft))
         self._since, self.spent = time.monotonic(), 0.0
-        self._restore()
+        self._restore(self.state)
         self.changed.emit()
         return not draft.read_only
 
@@ -239,13 +239,13 @@ class Review(QObject):
             )
         return labels, nodes
 
-    def _restore(self) -> None:
+    def _restore(self, state: ReviewState) -> None:
         """Show again what was said of the nodes before."""
         ours = self.image.metadata[case_layers.KEY]
         stations = ours.setdefault(case_layers.STATIONS, {})
         drawn = ours.setdefault(axes.DRAWN, {})
-        for row in self.rows():
-            one = self.state.judgement(self.uid(row))
+        for row in self._all_rows():
+            one = state.judgement(self.uid(row))
             if one.station:
                 stations[row.id] = one.station
             if one.axes:
@@ -323,6 +323,7 @@ class Review(QObject):
             beside.close(self.session)
             self.finish()
             self.image, self._ready = None, None
+            self.session.chosen_node = 0
             self._uids.clear()
         elif (
             work is not None and viewer is not None and work.layer not in viewer.layers
@@ -333,7 +334,7 @@ class Review(QObject):
             other = self._volume(image) != self._volume(self.image)
             if other and self.saving is not None:
                 self.finish()
-            if other or self.image is None:
+            if other and self.image is not None:
                 self.session.chosen_node = 0
             self.image = image
         self._offer_draft()
@@ -368,12 +369,16 @@ class Review(QObject):
         series = self._volume(self.image)
         if self._offered == (series, self.reader):
             return
+        if self.session.adding:
+            return  # who its nodes are is known once its layers are there
         words = ""
         with contextlib.suppress(TciaError, OSError):
             found = drafting.drafts(self.session.services, series)
             for info in found:
                 if series and info.reader == self.reader:
                     words = about(info)
+                    if self.saving is None and not info.problem:
+                        self._restore(drafting.state_of(info.folder))
         self._offered, self.offer = (series, self.reader), words
 
     # what a reader says
@@ -408,7 +413,11 @@ class Review(QObject):
     def say(self, field: str, value: Any) -> None:
         """Note one thing about the node."""
         row = self.row()
-        if row is None or not self.begin() or self.saving is None:
+        if row is not None:
+            self._say_of(row, field, value)
+
+    def _say_of(self, row: NodeRow, field: str, value: Any) -> None:
+        if not self.begin() or self.saving is None:
             return
         uid = self.uid(row)
         before = getattr(self.state.judgement(uid), field)
@@ -459,8 +468,15 @@ class Review(QObject):
         self._of_table(node, "axes", tuple(tuple(map(tuple, line)) for line in ends))
 
     def _of_table(self, node: int, field: str, value: Any) -> None:
-        if node == self.session.chosen_node:
-            self.say(field, value)
+        for row in self._all_rows():
+            if row.id == node:
+                self._say_of(row, field, value)
+
+    def _all_rows(self) -> tuple[NodeRow, ...]:
+        """Nodes of the case, also those that a filter leaves out of the table."""
+        image = self.session.image()
+        ours = case_layers.metadata_of(image) if image is not None else None
+        return case_layers.node_rows(ours or {})
 
     def missed(self) -> None:
         """Note that a node is missing where the picture is."""

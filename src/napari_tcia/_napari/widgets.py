@@ -71,6 +71,7 @@ class NodesDock(NodeTable):
         self._session.nodes_changed.connect(self._renew)
         self.destroyed.connect(partial(_forget_order, self._session))
         self.decided.connect(self._decide)
+        _ = self._session.review  # keeps stations and axes that are named here
         self._refresh()
 
     def _refresh(self, event: Any = None) -> None:

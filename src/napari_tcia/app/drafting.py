@@ -238,6 +238,17 @@ def _info(folder: Path) -> DraftInfo:
         return DraftInfo(folder, problem=f"{folder} holds no draft: {error!r}.")
 
 
+def state_of(folder: Path) -> ReviewState:
+    """What was decided in a draft, without its labels.
+
+    Raises
+    ------
+    CorruptData, StorageError
+        Its log is not as it was written, or cannot be read.
+    """
+    return folded(read_log(folder / LOG).records)
+
+
 def replay(folder: Path | str, *, anew: bool = False) -> Recovered:
     """Rebuild a draft from its log, as it was at the last confirmed moment.
 

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_tcia.core.files import storage_error
+from napari_tcia.core.files import fsync_folder, storage_error
 from napari_tcia.core.model import Issue
 from napari_tcia.errors import CorruptData
 from napari_tcia.review.deltas import Labels, Shadow, decode, decode_whole, fingerprint
@@ -165,11 +165,14 @@ class EditsFile:
     def append(self, data: bytes) -> int:
         """Put `data` at the end, on the disk; where that was."""
         try:
+            new = not self.path.exists()
             with self.path.open("ab") as stream:
                 offset = stream.seek(0, os.SEEK_END)
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if new:
+                fsync_folder(self.path.parent)
         except OSError as error:
             raise storage_error(error, self.path) from error
         return offset
