@@ -33,7 +33,8 @@ def _verdicts(volume):
 
 
 def test_as_it_was_published_passes():
-    assert _verdicts(_volume()) == {"G2": "pass", "G4": "pass", "G5": "pass"}
+    rules = ("G2", "G3", "G4", "G5")
+    assert _verdicts(_volume()) == dict.fromkeys(rules, "pass")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,16 @@ def test_other_orientations_warn(turn, verdict):
     affine = volume.affine.copy()
     affine[:3, :3] = turn @ affine[:3, :3]
     assert _verdicts(replace(volume, affine=affine))["G2"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("off", "verdict"), [(0.0, "pass"), (0.01, "pass"), (0.011, "warn")]
+)
+def test_the_steps(off, verdict):
+    volume = _volume()
+    even = Check("uniform_step", "pass", "x", {"max_deviation_mm": off})
+    checks = (*volume.passport.checks, even)
+    assert _verdicts(replace(volume, passport=Passport(checks)))["G3"] == verdict
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 Facts of the collection (doi:10.7937/K9/TCIA.2015.AQIIDCNM): every series is axial
 with ImageOrientationPatient 1, 0, 0, 0, 1, 0; columns and rows are 512, on a field
-of view of whole millimetres; slices are 1 mm apart but for 36 series. A converted
+of view of whole millimetres; slices are 1 mm apart, evenly, but for 36 series. A converted
 or resampled copy, or a file under another name, shows here.
 """
 
@@ -23,6 +23,7 @@ from napari_tcia.core.image import Check, Verdict, Volume
 COLLECTION = "CT Lymph Nodes"
 _DIRECTION = 1e-4
 _EQUAL_MM = 1e-3
+_EVEN_MM = 0.01
 
 
 def published_spacing(patient_id: str) -> tuple[float, float, float] | None:
@@ -59,14 +60,14 @@ def as_published(volume: Volume) -> tuple[Check, ...]:
     Returns
     -------
     tuple of Check
-        ``published_orientation`` (rule G2), ``published_count`` (G4) and
-        ``published_spacing`` (G5); empty for a volume that is not credited to the
+        ``published_orientation`` (rule G2), ``published_steps`` (G3),
+        ``published_count`` (G4) and ``published_spacing`` (G5); empty for a volume that is not credited to the
         collection, and for synthetic ones, which are smaller than what they model.
     """
     origin = volume.provenance
     if origin.collection != COLLECTION or origin.synthetic:
         return ()
-    return _orientation(volume), _count(volume), _spacing(volume)
+    return _orientation(volume), _steps(volume), _count(volume), _spacing(volume)
 
 
 def _orientation(volume: Volume) -> Check:
@@ -84,6 +85,21 @@ def _orientation(volume: Volume) -> Check:
     return Check(
         "published_orientation", verdict, message, {"rule": "G2", "deviation": off}
     )
+
+
+def _steps(volume: Volume) -> Check:
+    """Slices of the collection are even to rounding; others may be less so."""
+    known = next((c for c in volume.passport.checks if c.code == "uniform_step"), None)
+    off = float(known.numbers.get("max_deviation_mm", 0.0)) if known else 0.0
+    verdict: Verdict = "pass" if off <= _EVEN_MM else "warn"
+    message = (
+        "Slices as evenly spaced as the collection was published."
+        if verdict == "pass"
+        else f"Slices lie up to {off:.2g} mm beside even steps, those of the collection "
+        "do not."
+    )
+    numbers = {"rule": "G3", "max_deviation_mm": off}
+    return Check("published_steps", verdict, message, numbers)
 
 
 def _count(volume: Volume) -> Check:
