@@ -2,8 +2,8 @@
 
 Facts of the collection (doi:10.7937/K9/TCIA.2015.AQIIDCNM): every series is axial
 with ImageOrientationPatient 1, 0, 0, 0, 1, 0; columns and rows are 512, on a field
-of view of whole millimetres; slices are 1 mm apart, evenly, but for 36 series. A converted
-or resampled copy, or a file under another name, shows here.
+of view of whole millimetres; slices are evenly spaced, 1 mm apart but for 36 series. A
+converted or resampled copy, or a file under another name, shows here.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def as_published(volume: Volume) -> tuple[Check, ...]:
     -------
     tuple of Check
         ``published_orientation`` (rule G2), ``published_steps`` (G3),
-        ``published_count`` (G4) and ``published_spacing`` (G5); empty for a volume that is not credited to the
-        collection, and for synthetic ones, which are smaller than what they model.
+        ``published_count`` (G4) and ``published_spacing`` (G5); empty for a volume
+        that is not credited to the collection, and for synthetic ones, which are
+        smaller than what they model.
     """
     origin = volume.provenance
     if origin.collection != COLLECTION or origin.synthetic:
@@ -95,8 +96,8 @@ def _steps(volume: Volume) -> Check:
     message = (
         "Slices as evenly spaced as the collection was published."
         if verdict == "pass"
-        else f"Slices lie up to {off:.2g} mm beside even steps, those of the collection "
-        "do not."
+        else f"Slices lie up to {off:.2g} mm beside even steps; those of the "
+        "collection do not."
     )
     numbers = {"rule": "G3", "max_deviation_mm": off}
     return Check("published_steps", verdict, message, numbers)
