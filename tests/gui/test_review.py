@@ -882,3 +882,20 @@ def test_what_is_said_in_the_nodes_tab_alone_is_kept(
         row.id: "4R"
     }
     assert session.review.saving is None  # nothing is written by looking
+
+
+def test_nothing_is_drawn_in_3d(desk):
+    viewer, session, panel = desk
+    _press(viewer, Qt.Key.Key_F9)
+    work = session.review.annotation
+    before = np.asarray(work.layer.data).copy()
+    QTest.mouseClick(panel.tools.modes["ball"], LEFT)
+    viewer.dims.ndisplay = 3
+    canvas = viewer.window._qt_viewer.canvas
+    middle = QPoint(canvas.size[1] // 2, canvas.size[0] // 2)
+    QTest.mouseMove(_canvas(viewer), middle)
+    QTest.qWait(40)
+    QTest.mouseClick(_canvas(viewer), LEFT, NONE, middle)
+    QTest.qWait(40)
+    np.testing.assert_array_equal(np.asarray(work.layer.data), before)
+    assert "leave 3D" in panel.tools.hint.text()

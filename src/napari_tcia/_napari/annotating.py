@@ -327,6 +327,9 @@ class Annotation(QObject):
         napari = self.mode in _NAPARI_MODES and not self._strokes
         if event.button != 1 or napari or not layer.editable:
             return
+        if self._session.viewer.dims.ndisplay != 2:
+            self.said.emit("Nodes are drawn in slices; leave 3D first (Ctrl + Y).")
+            return
         place = tuple(float(n) for n in layer.world_to_data(event.position))
         if self._strokes:
             yield from self._stroke(place, event)
