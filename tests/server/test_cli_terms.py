@@ -149,7 +149,8 @@ def test_ctrl_c_at_the_prompt_is_130(strict, call):
     while b"[y/N]" not in said:
         said += process.stderr.read1()
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    process.wait(60)  # with its stdin open: the end of that would be a No
+    out, _ = process.communicate()
     assert process.returncode == 130
     assert json.loads(out)["error"]["code"] == "cancelled"
     assert call("ledger")[1]["records"] == []
