@@ -77,7 +77,8 @@ def make(
         emit({"records": [asdict(made)], "issues": issues})
     else:
         tell_issues(issues)
-        say(f"{made.name}: {len(made.cases)} cases. Open it from the Review tab.")
+        number = f"{len(made.cases)} case" + ("" if len(made.cases) == 1 else "s")
+        say(f"{made.name}: {number}. Open it from the Review tab.")
 
 
 @queue.command("list")
