@@ -614,6 +614,7 @@ def test_an_unfinished_draft_is_offered_at_the_start(
     viewer, _ = build(services)
     session = session_for(viewer)
     (panel,) = viewer.window._qt_window.findChildren(ReviewDock)
+    qtbot.waitUntil(lambda: bool(panel.unfinished.findChildren(QPushButton)))
     button = panel.unfinished.findChildren(type(panel.missed_button))[0]
     assert button.text().startswith("Continue MED_LYMPH_001")
     QTest.mouseClick(button, LEFT)
@@ -774,6 +775,7 @@ def test_a_queue_made_elsewhere_is_gone_on_with(
     viewer, browser = build(services)
     session = session_for(viewer)
     (panel,) = viewer.window._qt_window.findChildren(ReviewDock)
+    qtbot.waitUntil(lambda: bool(panel.unfinished.findChildren(QPushButton)))
     (button,) = panel.unfinished.findChildren(type(panel.missed_button))
     assert button.text() == "Queue mine: 0 of 3 seen, blind"
     QTest.mouseClick(button, LEFT)
@@ -847,7 +849,9 @@ def test_overlapping_nodes_are_all_in_the_copy(
     np.testing.assert_array_equal(labels[first.array > 0], first.array[first.array > 0])
     assert ((labels == 40) == ((array == 40) & (first.array == 0))).all()
     assert session.review.state.uid_of(40)
-    assert any("two nodes share" in one.message for one in notification_manager.records)
+    session.review.make_ready()
+    said = [one.message for one in notification_manager.records]
+    assert len([one for one in said if "two nodes share" in one]) == 1
     session.review.finish()
 
 
@@ -899,3 +903,70 @@ def test_nothing_is_drawn_in_3d(desk):
     QTest.qWait(40)
     np.testing.assert_array_equal(np.asarray(work.layer.data), before)
     assert "leave 3D" in panel.tools.hint.text()
+
+
+def test_who_a_node_is_does_not_depend_on_a_filter(
+    make_napari_viewer, qtbot, case, tmp_path
+):
+    viewer = make_napari_viewer(show=True)
+    session = session_for(viewer)
+    session.services = Services.open(Settings(home=tmp_path / "home"))
+    table = NodesDock(viewer)
+    viewer.window.add_dock_widget(table, name="Nodes")
+    session.add_cases([case])
+    qtbot.waitUntil(lambda: session.image() is not None and not session.adding)
+    table.filter.setText(">= 12")
+    assert 0 < len(table.listed()) < len(case.nodes)
+    review = session.review
+    assert review.begin()
+    for row in case.nodes:
+        if row.label is not None and row.pieces == 1:
+            assert review.state.uid_of(row.label) == review.uid(row)
+    review.finish()
+
+
+def test_a_reader_code_can_be_typed_while_time_goes_on(desk, qtbot):
+    viewer, session, panel = desk
+    _press(viewer, Qt.Key.Key_F2)
+    panel.reader.setFocus()
+    panel.reader.selectAll()
+    qtbot.keyClicks(panel.reader, "R2")
+    session.review.changed.emit()  # as every second does
+    assert panel.reader.text() == "R2"
+    qtbot.keyClick(panel.reader, Qt.Key.Key_Return)
+    assert session.review.reader == "R2"
+
+
+def test_a_copy_can_be_saved_of_what_is_only_looked_at(
+    desk, case, make_napari_viewer, qtbot, tmp_path
+):
+    viewer, session, _ = desk
+    _press(viewer, Qt.Key.Key_F9)
+    again = make_napari_viewer(show=True)
+    other = session_for(again)
+    other.services = session.services
+    other.add_cases([case])
+    qtbot.waitUntil(lambda: other.image() is not None and not other.adding)
+    other.review.annotate()
+    assert other.review.saving.draft.read_only
+    other.review.save_copy(tmp_path / "theirs.nii.gz")
+    assert (tmp_path / "theirs.nii.gz").exists()
+    assert other.review.saving.waiting == 0
+    assert other.review.finish()
+
+
+def test_work_that_cannot_be_read_is_told_at_the_start(desk, make_napari_viewer, qtbot):
+    viewer, session, _ = desk
+    _press(viewer, Qt.Key.Key_F2)
+    folder = _folder(session)
+    session.review.finish()
+    log = folder / "log.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"accept", b"reject"))
+    kept = log.read_bytes()
+    again = make_napari_viewer(show=True)
+    session_for(again).services = session.services
+    notification_manager.records.clear()
+    ReviewDock(again)
+    qtbot.waitUntil(lambda: bool(notification_manager.records))
+    assert "not as it was written" in notification_manager.records[0].message
+    assert log.read_bytes() == kept

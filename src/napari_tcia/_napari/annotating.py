@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.window import is_closed
-from napari_tcia._qt.tool_panel import ToolSettings
+from napari_tcia._qt.tool_panel import HU, ToolSettings
 from napari_tcia.core.geometry import spacing_of
 from napari_tcia.edit.brush import brush
 from napari_tcia.edit.change import Change, changed
@@ -88,31 +88,21 @@ class Annotation(QObject):
 
     def _add(self, reader: str, ours: Any) -> Any:
         viewer, image = self._session.viewer, self.image
+        today = datetime.now(UTC).date().isoformat()
         layer = Labels(
             self.saving.labels,
             name=f"My nodes - {reader}",
-            scale=image.scale,
-            translate=image.translate,
-            affine=image.affine,
-            units=image.units,
-            axis_labels=image.axis_labels,
+            **case_layers.placed_like(image),
             opacity=0.45,
             colormap=case_layers.cyclic_colours(),
-            metadata={
-                case_layers.KEY: {
-                    **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
-                    "role": case_layers.WORK,
-                    "case": ours.get("case", ""),
-                    "volume": ours.get("volume", ""),
-                    "affine": ours["affine"],
-                    "verdict": ours["verdict"],
-                    "reader": reader,
-                    case_layers.CHANGED: {
-                        "by": reader,
-                        "on": datetime.now(UTC).date().isoformat(),
-                    },
-                }
-            },
+            metadata=case_layers.belonging(
+                image,
+                case_layers.WORK,
+                affine=ours["affine"],
+                verdict=ours["verdict"],
+                reader=reader,
+                **{case_layers.CHANGED: {"by": reader, "on": today}},
+            ),
         )
         layer.preserve_labels = True  # a node never runs into another
         viewer.layers.append(layer)
@@ -169,14 +159,14 @@ class Annotation(QObject):
 
     def act(self, action: str) -> None:
         """Do one of the things that need no place."""
-        if action == "keep":
-            self.keep()
-        elif action == "discard":
-            self.discard()
-        elif action == "undo":
-            self.undo()
-        elif action == "redo":
-            self.redo()
+        at_once = {
+            "keep": self.keep,
+            "discard": self.discard,
+            "undo": self.undo,
+            "redo": self.redo,
+        }
+        if action in at_once:
+            at_once[action]()
         elif action == "new":
             self.new_node()
             self.use("grow" if self.mode == "look" else self.mode)
@@ -268,19 +258,11 @@ class Annotation(QObject):
         preview = Labels(
             np.where(one.mask, 1, 0).astype(np.uint8),
             name="Preview",
-            scale=layer.scale,
-            translate=np.asarray(layer.translate) + start * layer.scale,
-            affine=layer.affine,
-            units=layer.units,
-            axis_labels=layer.axis_labels,
+            **case_layers.placed_like(layer)
+            | {"translate": np.asarray(layer.translate) + start * layer.scale},
             opacity=0.9,
             colormap=CyclicLabelColormap(colors=["transparent", "#ffffff"]),
-            metadata={
-                case_layers.KEY: {
-                    **layer.metadata[case_layers.KEY],
-                    "role": case_layers.PREVIEW,
-                }
-            },
+            metadata=case_layers.belonging(layer, case_layers.PREVIEW),
         )
         preview.contour = 1
         viewer.layers.append(preview)
@@ -365,7 +347,7 @@ class Annotation(QObject):
     def _touch(self, at: Any, image: Any) -> None:
         hu = self.settings.hu
         if self.mode == "range" and hu is None:
-            hu = (-20.0, 130.0)
+            hu = HU
         flat = self._session.viewer.dims.not_displayed
         one = brush(
             np.asarray(self.layer.data),
@@ -487,15 +469,14 @@ class Annotation(QObject):
         self.layer.data = self.saving.labels
         self.said.emit(said)
 
-    def end(self) -> bool:
-        """Capture and write all; whether everything is on the disk."""
+    def end(self) -> None:
+        """Let the viewer go; what was drawn is its draft's to write."""
         self._timer.stop()
         viewer = self._session.viewer
         if viewer is not None:
             viewer.dims.events.order.disconnect(self._turned)
         if viewer is not None and not is_closed(viewer):
             self._drop_preview()
-        return self.saving.flush()
 
 
 def _press(action: Callable[[], object]) -> Callable[[Any], None]:

@@ -98,26 +98,15 @@ def _add(session: Session, image: Image) -> Shapes:
     layer: Any = Shapes(
         ndim=3,
         name=NAME,
-        scale=image.scale,
-        translate=image.translate,
-        affine=image.affine,
-        units=image.units,
-        axis_labels=image.axis_labels,
+        **case_layers.placed_like(image),
         edge_color=COLOUR,
         face_color="transparent",
         edge_width=_WIDTH_MM / float(image.scale[-1]),
         features=pd.DataFrame({"mm": pd.Series([], dtype=str)}),
         text={"string": "{mm}", "size": 8, "color": COLOUR, "anchor": "upper_left"},
-        metadata={
-            case_layers.KEY: {
-                **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
-                "role": case_layers.AXES,
-                "case": ours.get("case", ""),
-                "volume": ours.get("volume", ""),
-                "reference": ours["reference"],
-                "node": 0,
-            }
-        },
+        metadata=case_layers.belonging(
+            image, case_layers.AXES, reference=ours["reference"], node=0
+        ),
     )
     active = session.viewer.layers.selection.active
     session.viewer.layers.append(layer)

@@ -65,13 +65,7 @@ class Beside(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.canvas, 1)
         self.setMinimumWidth(240)
-        placed = {
-            "scale": image.scale,
-            "translate": image.translate,
-            "affine": image.affine,
-            "units": image.units,
-            "axis_labels": image.axis_labels,
-        }
+        placed = case_layers.placed_like(image)
         self.picture = Image(
             image.data,
             name="CT",

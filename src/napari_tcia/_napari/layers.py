@@ -61,6 +61,31 @@ BADGES = {"pass": "", "warn": " (warn)", "fail": " (fail)"}
 """Behind the name of an image layer, by the verdict of its passport."""
 
 
+def placed_like(layer: Layer) -> dict[str, Any]:
+    """Arguments that put another layer on the same voxels."""
+    return {
+        "scale": layer.scale,
+        "translate": layer.translate,
+        "affine": layer.affine,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def belonging(image: Layer, role: str, **more: Any) -> dict[str, Any]:
+    """Metadata of a layer that is made here on the volume of `image`."""
+    ours = metadata_of(image) or {}
+    return {
+        KEY: {
+            **{k: v for k, v in ours.items() if k in PROVENANCE},
+            "role": role,
+            "case": ours.get("case", ""),
+            "volume": ours.get("volume", ""),
+            **more,
+        }
+    }
+
+
 def cyclic_colours() -> CyclicLabelColormap:
     """Eight colours for any number of nodes; background has none."""
     return CyclicLabelColormap(colors=["transparent", *COLOURS])

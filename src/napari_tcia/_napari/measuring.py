@@ -56,15 +56,10 @@ def _draw(session: Session, mode: str) -> None:
 
 def _add(session: Session, image: Layer) -> Layer:
     ours = case_layers.metadata_of(image) or {}
-    world = ours["reference"]
     layer: Any = Shapes(
         ndim=3,
         name=NAME,
-        scale=image.scale,
-        translate=image.translate,
-        affine=image.affine,
-        units=image.units,
-        axis_labels=image.axis_labels,
+        **case_layers.placed_like(image),
         edge_color=COLOUR,
         face_color="transparent",
         opacity=1.0,
@@ -76,15 +71,9 @@ def _add(session: Session, image: Layer) -> Layer:
             "color": COLOUR,
             "anchor": "upper_left",
         },
-        metadata={
-            case_layers.KEY: {
-                **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
-                "role": case_layers.MEASUREMENTS,
-                "case": ours.get("case", ""),
-                "volume": ours.get("volume", ""),
-                "reference": world,
-            }
-        },
+        metadata=case_layers.belonging(
+            image, case_layers.MEASUREMENTS, reference=ours["reference"]
+        ),
     )
     session.viewer.layers.append(layer)
     layer.events.data.connect(partial(_measure, session, layer))

@@ -81,11 +81,7 @@ def _layer(image: Any, rows: tuple[NodeRow, ...], visible: bool) -> Points:
     return Points(
         np.asarray(places),
         name=NAME,
-        scale=image.scale,
-        translate=image.translate,
-        affine=image.affine,
-        units=image.units,
-        axis_labels=image.axis_labels,
+        **case_layers.placed_like(image),
         size=np.asarray(sizes),
         face_color="transparent",
         border_color="transparent",
@@ -99,14 +95,7 @@ def _layer(image: Any, rows: tuple[NodeRow, ...], visible: bool) -> Points:
             "anchor": "upper_left",
         },
         visible=visible,
-        metadata={
-            case_layers.KEY: {
-                **{k: v for k, v in ours.items() if k in case_layers.PROVENANCE},
-                "role": case_layers.NUMBERS,
-                "case": ours.get("case", ""),
-                "volume": ours.get("volume", ""),
-            }
-        },
+        metadata=case_layers.belonging(image, case_layers.NUMBERS),
     )
 
 

@@ -65,15 +65,8 @@ def lay(viewer: Any | None, path: Path) -> None:
     below = weakref.ref(image)
 
     def arrived(outcome: Outcome) -> None:
-        image = below()
-        if isinstance(outcome, Failed):
-            show_error(str(outcome.error))
-        elif isinstance(outcome, Done) and session.viewer is not None:
-            if image is None or image not in session.viewer.layers:
-                show_error(f"{path.name} was not opened: its CT was closed meanwhile.")
-                return
-            session.add_cases(_data(outcome.value, image))
-            session.tell(state.doubts([outcome.value]))
+        if case := _laid(session, below, outcome, path.name):
+            session.tell(state.doubts([case]))
 
     # One task per file: several may be dropped at once.
     session.runner.submit(
@@ -90,19 +83,29 @@ def lay_companion(session: Session) -> None:
     below = weakref.ref(image)
 
     def arrived(outcome: Outcome) -> None:
-        image = below()
-        if isinstance(outcome, Failed):
-            show_error(str(outcome.error))
-        elif isinstance(outcome, Done) and session.viewer is not None:
-            if image is None or image not in session.viewer.layers:
-                show_error("Its CT was closed before the other nodes had come.")
-                return
-            session.add_cases(_data(outcome.value, image))
-            session.tell(issue.message for issue in outcome.value.issues)
+        if case := _laid(session, below, outcome, "Its other identity"):
+            session.tell(issue.message for issue in case.issues)
 
     session.runner.submit(
         "companion", companion_nodes, session.services, volume, on_done=arrived
     )
+
+
+def _laid(
+    session: Session, below: weakref.ref[Layer], outcome: Outcome, what: str
+) -> Case | None:
+    """Add what has arrived onto its image, and return it; or say why not."""
+    image = below()
+    if isinstance(outcome, Failed):
+        show_error(str(outcome.error))
+    elif isinstance(outcome, Done) and session.viewer is not None:
+        if image is None or image not in session.viewer.layers:
+            show_error(f"{what} was not opened: its CT was closed meanwhile.")
+            return None
+        session.add_cases(_data(outcome.value, image))
+        case: Case = outcome.value
+        return case
+    return None
 
 
 def _require(viewer: Any | None, path: Path) -> Layer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_tcia._napari.layers import metadata_of
 from napari_tcia.app import queues
 from napari_tcia.core.model import Series
 from napari_tcia.errors import TciaError
@@ -66,7 +67,7 @@ class Queueing:
         queue, image = self.queue, self._session.image()
         if queue is None or image is None:
             return
-        ours = image.metadata["napari_tcia"]
+        ours = metadata_of(image) or {}
         if ours.get("series_uid") != queue.current.series_uid:
             return  # another case was opened by hand
         uid = queue.current.series_uid

@@ -15,6 +15,7 @@ from napari_tcia._napari import axes, beside, view, walking
 from napari_tcia._napari import layers as case_layers
 from napari_tcia._napari.annotating import Annotation
 from napari_tcia._napari.review_view import about
+from napari_tcia._napari.writer import grid_of
 from napari_tcia.app import drafting
 from napari_tcia.core.geometry import index_to_patient
 from napari_tcia.core.image import NodeRow, Segment
@@ -23,6 +24,7 @@ from napari_tcia.core.task import Done, Outcome
 from napari_tcia.errors import TciaError
 from napari_tcia.review.autosave import Autosave
 from napari_tcia.review.draft import Draft
+from napari_tcia.review.places import DraftCase
 from napari_tcia.review.state import ReviewState, new_uid
 from napari_tcia.review.watched import watched
 
@@ -60,6 +62,7 @@ class Review(QObject):
         self._reader = ""
         self._since = time.monotonic()
         self.spent = 0.0
+        self._begun: tuple[list[Any], Any, set[int], int] | None = None
         self._ready: tuple[Any, Any] | None = None
         self._unsaved: list[Autosave] = []
         """Drafts of cases that were left while the disk refused them."""
@@ -179,13 +182,8 @@ class Review(QObject):
                 case_layers.doubts(ours),
                 case_layers.choices_of(ours),
             )
-            case = drafting.case_of(
-                str(ours.get("case", "")),
-                Provenance.from_dict(ours),
-                np.asarray(ours["affine"], np.float64),
-                image.data.shape,
-            )
-            labels, nodes = self._start()
+            case = _case(image)
+            labels, nodes, shared = self._start()
             ready, self._ready = self._ready, None
             if ready is not None and ready[0] is labels:
                 labels = ready[1]  # once: the draft goes on with it
@@ -198,46 +196,33 @@ class Review(QObject):
             return False
         self.saving = Autosave(draft, watched(draft.labels, draft.slices))
         self.problem = " ".join(drafting.doubts(draft))
+        if shared:
+            self.session.tell(
+                [f"{shared} voxels that two nodes share are one node's in your copy."]
+            )
         self._since, self.spent = time.monotonic(), 0.0
         self._restore(self.state)
         self.changed.emit()
         return not draft.read_only
 
-    def _start(self) -> tuple[Any, Mapping[int, str]]:
-        """What a new draft begins with: the nodes of the reference and who they are."""
+    def _start(self) -> tuple[Any, Mapping[int, str], int]:
+        """What a new draft begins with: labels, who they are, and what overlaps.
+
+        The same labels each time, as long as the layers of the reference are the same.
+        """
         layers = self._drawn()
         if not layers:
-            return None, {}
-        listed = [{one.value for one in _segments(layer)} for layer in layers]
+            return None, {}, 0
+        if self._begun is None or self._begun[0] != layers:
+            self._begun = (layers, *_merged(layers))
+        _, labels, values, shared = self._begun
         own = {
             row.label: self.uid(row)
-            for row in self.rows()
+            for row in self._all_rows()
             if row.label is not None and row.piece == 1
         }
-        nodes = {
-            value: own.get(value) or new_uid() for value in sorted(set().union(*listed))
-        }
-        first, *others = layers
-        labels = first.data
-        taken = set(listed[0])
-        lost = 0
-        for layer, values in zip(others, listed[1:], strict=True):
-            if values & taken:
-                continue  # another rendering of the same nodes
-            # Nodes that overlap come in sets of their own; a copy holds one a voxel.
-            labels = labels.copy() if labels is first.data else labels
-            more = np.asarray(layer.data)
-            lost += int(((more > 0) & (labels > 0)).sum())
-            labels = np.where(labels > 0, labels, more)
-            taken |= values
-        if lost:
-            self.session.tell(
-                [
-                    f"{lost} voxels that two nodes share are the first one's in your "
-                    "copy."
-                ]
-            )
-        return labels, nodes
+        nodes = {value: own.get(value) or new_uid() for value in sorted(values)}
+        return labels, nodes, shared
 
     def _restore(self, state: ReviewState) -> None:
         """Show again what was said of the nodes before."""
@@ -281,11 +266,8 @@ class Review(QObject):
             self._spend(saving, all_of_it=True)
             if annotation is not None:
                 annotation.end()
-            if not saving.draft.read_only:
-                saving.look_through()
-            whole = saving.flush()
+            whole = saving.close()
             if whole:
-                saving.close()
                 saving.draft.close()
             else:
                 self._unsaved.append(saving)
@@ -300,9 +282,8 @@ class Review(QObject):
     def _tell_unsaved(self) -> None:
         """Say what is still on its way, and end what has arrived."""
         for saving in list(self._unsaved):
-            if saving.waiting == 0:
+            if saving.waiting == 0 and saving.close():
                 self._unsaved.remove(saving)
-                saving.close()
                 saving.draft.close()
         if self._unsaved:
             saving = self._unsaved[0]
@@ -316,13 +297,13 @@ class Review(QObject):
     def _look(self, event: Any = None) -> None:
         """Follow what is looked at: another case, or none."""
         image = self.session.image()
-        gone = self.image is not None and self.image not in self._images()
+        gone = self.image is not None and self.image not in self.session.ours("image")
         work = self.annotation
         viewer = self.session.viewer
         if gone:
             beside.close(self.session)
             self.finish()
-            self.image, self._ready = None, None
+            self.image, self._ready, self._begun = None, None, None
             self.session.chosen_node = 0
             self._uids.clear()
         elif (
@@ -344,7 +325,7 @@ class Review(QObject):
         """Do the slow part of a first decision while nobody waits."""
         if self.image is None or self.saving is not None:
             return
-        labels, _ = self._start()
+        labels, *_ = self._start()
         if labels is None or (self._ready is not None and self._ready[0] is labels):
             return
         self._ready = (labels, labels)  # as good, until it is ready
@@ -356,9 +337,6 @@ class Review(QObject):
         self.session.runner.submit(
             "ready to annotate", drafting.ready, labels, on_done=done
         )
-
-    def _images(self) -> list[Any]:
-        return self.session.ours("image")
 
     def _volume(self, image: Any) -> str:
         ours = case_layers.metadata_of(image) if image is not None else None
@@ -389,10 +367,8 @@ class Review(QObject):
         if row is None:
             self.present()  # nobody decides on a node unseen
             return
-        if not self.begin():
-            return
-        self.say("decision", decision)
-        self._next(row)
+        if self._say_of(row, "decision", decision):
+            self._next(row)
 
     def present(self) -> None:
         """Show the first node without a decision, where none is chosen."""
@@ -416,13 +392,14 @@ class Review(QObject):
         if row is not None:
             self._say_of(row, field, value)
 
-    def _say_of(self, row: NodeRow, field: str, value: Any) -> None:
+    def _say_of(self, row: NodeRow, field: str, value: Any) -> bool:
+        """Note it of any node; whether something may be noted at all."""
         if not self.begin() or self.saving is None:
-            return
+            return False
         uid = self.uid(row)
         before = getattr(self.state.judgement(uid), field)
         if before == value:
-            return
+            return True
         if uid not in self.state.origins:
             kind = "point" if row.label is None else "reference"
             self.saving.record("node", node=uid, after={"value": None, "origin": kind})
@@ -432,6 +409,7 @@ class Review(QObject):
                 lambda: self._note(uid, field, value, before),
                 lambda: self._note(uid, field, before, value),
             )
+        return True
 
     def _note(self, uid: str, field: str, before: Any, value: Any) -> None:
         if self.saving is None:
@@ -440,7 +418,7 @@ class Review(QObject):
             "decision", node=uid, before={field: before}, after={field: value}
         )
         if field in ("station", "axes"):
-            for row in self.rows():
+            for row in self._all_rows():
                 if self.uid(row) == uid:
                     self._show(row, field, value)
         self.changed.emit()
@@ -544,22 +522,18 @@ class Review(QObject):
             return
         self.saving.look_through()
         ours = case_layers.metadata_of(self.image) or {}
-        volume = drafting.grid_of(
-            self.image.data.shape,
-            ours["affine"],
-            str(ours["verdict"]),
-            Provenance.from_dict(ours),
-        )
+        labels = np.asarray(self.saving.labels)
         name = f"nodes of {ours.get('case', '')}, reader {self.reader}"
         try:
             files = drafting.save_copy(
-                path, np.asarray(self.saving.labels), self.state, volume, name
+                path, labels, self.state, grid_of(labels, ours), name
             )
         except TciaError as error:
             self.problem = str(error)
         else:
             self.problem = ""
-            self.saving.record("saved", after=[file.name for file in files])
+            if not self.saving.draft.read_only:
+                self.saving.record("saved", after=[file.name for file in files])
         self.changed.emit()
 
     def show_others(self) -> None:
@@ -576,12 +550,7 @@ class Review(QObject):
             return
         sources: dict[str, Any] = {}
         try:
-            case = drafting.case_of(
-                "",
-                Provenance.from_dict(ours),
-                np.asarray(ours["affine"], np.float64),
-                image.data.shape,
-            )
+            case = _case(image)
             for one in drafting.other_readers(self.session.services, case, self.reader):
                 sources[f"Reader {one.reader}"] = one.labels
         except TciaError as error:
@@ -626,6 +595,38 @@ class Review(QObject):
         if enough and not saving.draft.read_only:
             saving.record("time", after=round(self.spent, 1))
             self.spent = 0.0
+
+
+def _case(image: Any) -> DraftCase:
+    """What a draft on an image is about."""
+    ours = case_layers.metadata_of(image) or {}
+    return drafting.case_of(
+        str(ours.get("case", "")),
+        Provenance.from_dict(ours),
+        np.asarray(ours["affine"], np.float64),
+        image.data.shape,
+    )
+
+
+def _merged(layers: Sequence[Any]) -> tuple[Any, set[int], int]:
+    """Labels of several layers as one, their values, and how many voxels were shared.
+
+    Nodes that overlap come in layers of their own; a copy holds one node a voxel.
+    """
+    first, *others = layers
+    labels, shared = first.data, 0
+    taken = {one.value for one in _segments(first)}
+    values = set(taken)
+    for layer in others:
+        listed = {one.value for one in _segments(layer)}
+        values |= listed
+        if listed & taken:
+            continue  # another rendering of the same nodes
+        more = np.asarray(layer.data)
+        shared += int(((more > 0) & (labels > 0)).sum())
+        labels = np.where(labels > 0, labels, more)
+        taken |= listed
+    return labels, values, shared
 
 
 def _segments(layer: Any) -> tuple[Segment, ...]:

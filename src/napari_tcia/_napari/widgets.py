@@ -24,8 +24,12 @@ from napari_tcia._qt.node_table import NodeTable
 from napari_tcia._qt.review_panel import ReviewPanel
 from napari_tcia.app import drafting, queues
 from napari_tcia.app.choices import COMPANION, companion_offer, offers
+from napari_tcia.app.services import Services
 from napari_tcia.core.image import Check, NodeRow
+from napari_tcia.core.model import Issue
+from napari_tcia.core.task import CancelToken, Done, Failed, Outcome, Report, silent
 from napari_tcia.errors import TciaError
+from napari_tcia.review.queue import Queue
 
 
 class BrowserDock(Browser):
@@ -162,9 +166,10 @@ class ReviewDock(ReviewPanel):
     def _refresh(self) -> None:
         view = view_of(self._review)
         self.show_view(view)
+        if not self.reader.isModified():  # nobody is typing another
+            self.reader.setText(self._review.reader)
         if view.total and not view.node:
             QTimer.singleShot(0, self._present)
-        self.reader.setText(self._review.reader)
         work = self._review.annotation
         if work is not None and work is not self._said:
             self._said = work
@@ -197,8 +202,7 @@ class ReviewDock(ReviewPanel):
     def _refresh_tools(self) -> None:
         work = self._review.annotation
         if work is not None:
-            if not self.tools.modes.get(work.mode, self).property("checked"):
-                self.tools.modes[work.mode].setChecked(True)
+            self.tools.modes[work.mode].setChecked(True)
             self.tools.show_pending(work.pending is not None)
 
     def _annotate(self) -> None:
@@ -239,12 +243,27 @@ class ReviewDock(ReviewPanel):
             )
 
     def _offer_unfinished(self) -> None:
-        """At the start: what of this reader was not ended, to go on with."""
+        """Look, beside the window, for what was begun and not ended."""
         try:
-            found = drafting.drafts(self._session.services)
-            kept, _ = queues.queues(self._session.services)
+            services = self._session.services
         except TciaError:
             return
+        self._session.runner.submit(
+            "begun before", _begun, services, on_done=self._show_begun
+        )
+
+    def _show_begun(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self._session.tell([str(outcome.error)])
+        if not isinstance(outcome, Done):
+            return
+        found, (kept, issues) = outcome.value
+        self._session.tell(
+            [
+                *(one.problem for one in found if one.problem),
+                *(i.message for i in issues),
+            ]
+        )
         mine = [one for one in found if one.reader == self._review.reader]
         offered = [
             (
@@ -266,6 +285,13 @@ class ReviewDock(ReviewPanel):
             if not one.is_done
         ]
         self.show_unfinished(offered[:3], waiting[:3])
+
+
+def _begun(
+    services: Services, *, report: Report = silent, token: CancelToken | None = None
+) -> tuple[tuple[drafting.DraftInfo, ...], tuple[tuple[Queue, ...], tuple[Issue, ...]]]:
+    """Drafts and queues of this machine: each log is read, which takes its time."""
+    return drafting.drafts(services), queues.queues(services)
 
 
 def _forget_order(session: Session, _: object = None) -> None:

@@ -45,7 +45,7 @@ def write_nodes(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
             "Choose the CT layer of a case that was opened with its annotations.",
         )
     provenance = Provenance.from_dict(ours)
-    volume = _volume(data, ours, provenance)
+    volume = grid_of(data, ours)
     written = table.write(Path(path), volume, rows, credit.citations([provenance]))
     return [str(file) for file in written]
 
@@ -87,19 +87,26 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         array, tuple(segments), name, ours.get("drawn_as", "mask"), provenance
     )
     cited = credit.citations([provenance])
-    volume = _volume(array, ours, provenance)
+    volume = grid_of(array, ours)
     return [str(file) for file in nifti.write(Path(path), volume, [labels], cited)]
 
 
-def _volume(array: Any, ours: Mapping[str, Any], provenance: Provenance) -> Volume:
-    """What the writers need of the volume: its grid, its origin and its verdict."""
+def grid_of(array: Any, ours: Mapping[str, Any]) -> Volume:
+    """What the writers need of a volume: its grid, its origin and its verdict.
+
+    Parameters
+    ----------
+    array : (K, J, I) ndarray
+    ours : mapping
+        Our metadata of a layer on it.
+    """
     verdict = Check("passport", ours["verdict"], "As when the case was opened.")
     return Volume(
         array=array,
         affine=np.asarray(ours["affine"], dtype=np.float64),
         present=np.ones(len(array), dtype=bool),
         passport=Passport((verdict,)),
-        provenance=provenance,
+        provenance=Provenance.from_dict(ours),
         quantity=ours.get("quantity", ""),
     )
 

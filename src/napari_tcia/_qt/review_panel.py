@@ -155,6 +155,7 @@ class ReviewPanel(QWidget):
         super().__init__(parent)
         self.view = ReviewView()
         self._filling = False
+        self._found: list[str] = []
         page = QWidget()
         layout = QVBoxLayout(page)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
@@ -460,7 +461,7 @@ class ReviewPanel(QWidget):
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         layout = self.findings.layout()
         assert layout is not None
-        if [one.uid for one in findings] == getattr(self, "_found", None):
+        if [one.uid for one in findings] == self._found:
             return
         self._found = [one.uid for one in findings]
         while layout.count():

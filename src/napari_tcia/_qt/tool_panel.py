@@ -41,6 +41,8 @@ ACTIONS = {
     "axes": ("Axes", "Draw the long and short axis by hand"),
     "delete": ("Delete", "Take the node away; undo brings it back"),
 }
+HU = (-20.0, 130.0)
+"""Range that is painted in where none was given."""
 METHODS = (
     ("region", "connected"),
     ("watershed", "watershed"),
@@ -133,9 +135,9 @@ class ToolPanel(QWidget):
         self.brush.setSuffix(" mm")
         described(self.brush, "Brush radius", "Radius of the brush in mm")
         self.low, self.high = QSpinBox(), QSpinBox()
-        for box, name, value in ((self.low, "from", -20), (self.high, "to", 130)):
+        for box, name, value in ((self.low, "from", HU[0]), (self.high, "to", HU[1])):
             box.setRange(-1024, 3071)
-            box.setValue(value)
+            box.setValue(round(value))
             described(box, f"HU {name}", "Range that is grown into and painted")
             box.setEnabled(False)
         self.own_range = QPushButton("HU")

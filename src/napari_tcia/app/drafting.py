@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from napari_tcia.core.image import (
     Choices,
     LabelSet,
     NodeRow,
-    Passport,
     Segment,
     Volume,
 )
@@ -32,8 +32,8 @@ from napari_tcia.export import nifti
 from napari_tcia.review import versions
 from napari_tcia.review.draft import Draft, Start, open_draft, prepare
 from napari_tcia.review.log import read_log
-from napari_tcia.review.places import LOG, DraftCase, reader_code
-from napari_tcia.review.recovery import Recovered, recover
+from napari_tcia.review.places import LOG, DraftCase, on_same_grid, reader_code
+from napari_tcia.review.recovery import Recovered, is_open, recover
 from napari_tcia.review.state import ReviewState, folded
 
 READER = "R1"
@@ -82,8 +82,6 @@ def drafts_folder(services: Services) -> Path:
 
 def last_reader(services: Services) -> str:
     """Code that was used last on this machine, at first `READER`."""
-    import json
-
     try:
         value = json.loads((services.settings.home / "reader.json").read_bytes())
         return reader_code(str(value["reader"]))
@@ -220,7 +218,6 @@ def _info(folder: Path) -> DraftInfo:
         records = read_log(folder / LOG).records
         about = records[0].after
         state = folded(records)
-        kinds = [r.kind for r in records if r.kind in ("opened", "closed")]
         return DraftInfo(
             folder=folder,
             case=str(about["name"]),
@@ -230,7 +227,7 @@ def _info(folder: Path) -> DraftInfo:
             decided=sum(bool(one.decision) for one in state.nodes.values()),
             edits=sum(r.kind == "edit" for r in records),
             exit=state.exit,
-            unfinished=bool(kinds) and kinds[-1] == "opened",
+            unfinished=is_open(records),
         )
     except TciaError as error:
         return DraftInfo(folder, problem=str(error))
@@ -314,21 +311,6 @@ def save_copy(
     return versions.save(path, write)
 
 
-def grid_of(
-    shape: Sequence[int], affine: Affine, verdict: str, provenance: Provenance
-) -> Volume:
-    """A volume that is only a grid: what a writer of labels needs to know."""
-    check = Check("passport", verdict, "As when it was opened.")  # type: ignore[arg-type]
-    return Volume(
-        array=np.broadcast_to(np.int16(0), tuple(shape)),
-        affine=np.asarray(affine, np.float64),
-        present=np.ones(shape[0], dtype=bool),
-        passport=Passport((check,)),
-        provenance=replace(provenance),
-        quantity="",
-    )
-
-
 def other_readers(
     services: Services, case: DraftCase, reader: str
 ) -> tuple[Recovered, ...]:
@@ -338,8 +320,7 @@ def other_readers(
         if info.problem or info.reader == reader:
             continue
         one = recover(info.folder)
-        same = np.allclose(one.case.affine, case.affine, atol=1e-3)
-        if tuple(one.case.shape) == tuple(case.shape) and same:
+        if on_same_grid(one.case, case):
             found.append(one)
     return tuple(found)
 

@@ -102,14 +102,18 @@ class Autosave:
             return not self._jobs
 
     def close(self, seconds: float = 30.0) -> bool:
-        """Capture, write and end; whether everything is on the disk."""
+        """Capture, write and end; whether everything is on the disk.
+
+        Where it is not, this goes on trying, and may be asked again.
+        """
         self.look_through()
-        whole = self.flush(seconds)
+        if not self.flush(seconds):
+            return False
         with self._more:
             self._ended = True
             self._more.notify_all()
         self._thread.join(seconds)
-        return whole
+        return True
 
     def _capture(self, slices: tuple[int, ...], cause: str, wait: bool = False) -> bool:
         if not self._captured.acquire(blocking=wait):

@@ -120,7 +120,8 @@ class Draft:
         self.state, self.issues, self.held_by = found.state, found.issues, held_by
         self._log, self._lock, self._shadow = log, lock, shadow
         self._edits = EditsFile(folder / EDITS)
-        self._since = sum(1 for r in found.records if r.kind == "edit")
+        whole = max((r.n for r in found.records if r.kind == "snapshot"), default=0)
+        self._since = sum(r.kind == "edit" for r in found.records[whole:])
         self._fingerprint = shadow.fingerprint
 
     @property
@@ -333,7 +334,8 @@ def _begin(
     shape = tuple(start.shadow.array.shape)
     if shape != tuple(case.shape):
         raise GeometryMismatch(
-            f"Labels of shape {shape} do not fit images of shape {case.shape}.",
+            f"Labels of shape {shape} do not fit the images of "
+            f"{case.name or case.series_uid}, of shape {case.shape}.",
             "Start from labels that lie on them.",
         )
     try:

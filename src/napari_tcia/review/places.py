@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from napari_tcia.core.files import check_uid
+from napari_tcia.core.geometry import same_grid
 from napari_tcia.errors import CorruptData, GeometryMismatch, UsageError, WrongSeries
 
 LOG, EDITS = "log.jsonl", "edits.bin"
@@ -88,7 +89,7 @@ def folder_of(drafts: Path, host: str, series_uid: str, reader: str = "") -> Pat
     return place / f"{plain}-{hashlib.sha256(reader.encode()).hexdigest()[:10]}"
 
 
-def case_from(value: Any) -> DraftCase:
+def case_from(value: Any, folder: Path) -> DraftCase:
     """Read what a draft is about from its first record.
 
     Raises
@@ -107,7 +108,18 @@ def case_from(value: Any) -> DraftCase:
             frame_of_reference_uid=str(value.get("frame_of_reference_uid", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptData("A draft does not say what it is about.") from error
+        raise CorruptData(
+            f"The annotation in {folder} does not say what it is about.",
+            "It was left as it is. Bring the folder back from a backup.",
+        ) from error
+
+
+def on_same_grid(one: DraftCase, other: DraftCase) -> bool:
+    """Whether two cases have the same voxels in the same places, to a thousandth mm."""
+    if tuple(one.shape) != tuple(other.shape):
+        return False
+    here, there = np.asarray(one.affine), np.asarray(other.affine)
+    return same_grid(here, there, one.shape) <= _SAME_MM
 
 
 def require_same(found: DraftCase, case: DraftCase, folder: Path) -> None:
@@ -124,8 +136,8 @@ def require_same(found: DraftCase, case: DraftCase, folder: Path) -> None:
             f"{case.series_uid}.",
             "It was left as it is; move it back to its own case.",
         )
-    same = np.allclose(found.affine, case.affine, rtol=0, atol=_SAME_MM)
-    if tuple(found.shape) != tuple(case.shape) or not same:
+    if not on_same_grid(found, case):
+        same = tuple(found.shape) != tuple(case.shape)
         raise GeometryMismatch(
             f"The annotation in {folder} was made on images of shape {found.shape}, "
             f"these are {case.shape}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,13 @@ class Recovered:
     @property
     def is_open(self) -> bool:
         """Whether its last session did not end by itself: a crash, or it still runs."""
-        kinds = [r.kind for r in self.records if r.kind in ("opened", "closed")]
-        return bool(kinds) and kinds[-1] == "opened"
+        return is_open(self.records)
+
+
+def is_open(records: Sequence[Record]) -> bool:
+    """Whether the last session of a log did not end by itself."""
+    kinds = [r.kind for r in records if r.kind in ("opened", "closed")]
+    return bool(kinds) and kinds[-1] == "opened"
 
 
 def recover(folder: Path, *, anew: bool = False) -> Recovered:
@@ -91,7 +97,7 @@ def rebuilt(
             "Nothing was changed.",
         )
     first = log.records[0]
-    case = case_from(first.after)
+    case = case_from(first.after, folder)
     if known is None:
         shadow, done = _base(folder, log.records, case.shape, anew)
     else:
